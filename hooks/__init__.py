@@ -1,0 +1,1 @@
+"""One file per Claude Code hook, what they share, and the installer."""

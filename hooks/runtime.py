@@ -1,0 +1,182 @@
+"""What every hook does first and last: read its payload, find its worker, never fail.
+
+A hook of an ordinary session says nothing and exits 0 within milliseconds. Nothing here raises to
+the client: a problem is written to HOME/hooks.log, and the exit code is 0 (design section 6).
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from pool import compiled, jsonlite, local, process, scripts, units, wire
+from pool.errors import CoordError, RedisAway
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+#: Bytes of a payload that are read at most.
+PAYLOAD_LIMIT = 16 * 1024 * 1024
+LOG_LIMIT = 1024 * 1024
+
+
+class Hook:
+    """One call of a hook: its payload, the settings, and (when it is a worker's) its session."""
+
+    def __init__(self, payload: dict[str, Any], settings: compiled.Compiled, by_choice: bool) -> None:
+        self.payload = payload
+        self.settings = settings
+        self.pid = process.session_pid()
+        #: The scope was installed with --worker (COORD_WORKER=0 opts a session out again).
+        self.by_choice = by_choice
+        self.connection = wire.Connection(settings.url)
+        self.pool = scripts.Pool(self.connection, settings.values, settings.templates)
+        self.session: local.Session | None = None
+
+    def text(self, name: str) -> str:
+        """A text field of the payload; '' when it is missing or something else."""
+        value = self.payload.get(name)
+        return value if isinstance(value, str) else ""
+
+    @property
+    def chosen(self) -> bool:
+        """Whether this session is to be a worker: only by choice."""
+        given = os.environ.get("COORD_WORKER", "")
+        try:
+            return units.truth(given) if given else self.by_choice
+        except ValueError:
+            return False
+
+    def find(self) -> local.Session | None:
+        """The worker that this hook belongs to, registered now if SessionStart could not; else None."""
+        if self.payload.get("agent_id"):
+            return None  # a sub-agent's stop is not the worker's
+        self.session = local.of_process(self.settings, self.pid)
+        if self.session is None and self.chosen and not local.nested(self.settings, self.pid, dict(os.environ)):
+            self.session = enroll(self)
+        return self.session
+
+    def log(self, message: str) -> None:
+        """A line in HOME/hooks.log, which is cut when it grows over 1 MiB."""
+        log(self.settings.home, message)
+
+
+def enroll(hook: Hook) -> local.Session | None:
+    """Register the session's process as a worker and start its keeper; None if it is gone.
+
+    Raises:
+        RedisAway: Redis did not answer.
+    """
+    process_key = process.key(hook.pid)
+    if not process_key:
+        return None
+    session = local.Session(hook.settings.home, process_key)
+    session.load()
+    host = _host()
+    name = str(session.data.get("worker") or "") or _given_name() or f"{host}-{hook.pid}"
+    values = hook.settings.values
+    for _ in range(5):
+        verdict, caller = hook.pool.register(
+            name, process_key, hook.text("session_id"), host, hook.pid, values["queues"],
+            values["idle_limit"], values["max_tasks"], hook.text("cwd") or os.getcwd(),
+            (hook.settings.rq_version, sys.version.split()[0]),
+        )  # fmt: skip
+        if verdict != "taken":
+            break
+        name = f"{name[:190]}-{os.urandom(2).hex()}"
+    else:
+        raise CoordError(f"no free name like {name} for this worker")
+    session.save(
+        worker=caller.worker, epoch=caller.epoch, session_id=hook.text("session_id"), stopped=False,
+        verdict=verdict,
+    )  # fmt: skip
+    session.data["keeper"] = session.ensure_keeper(hook.settings.path)
+    return session
+
+
+def _given_name() -> str:
+    name = os.environ.get("COORD_WORKER_ID") or os.environ.get("WORKER_ID") or ""
+    return name if units.is_worker_id(name) else ""
+
+
+def _host() -> str:
+    name = os.uname().nodename.split(".")[0]
+    return name if units.is_worker_id(name) else "worker"
+
+
+def say(output: dict[str, Any]) -> bool:
+    """Print a hook's answer and flush it; whether somebody read it."""
+    data = jsonlite.dumps(output).encode()
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except OSError:
+        return False
+    return True
+
+
+def context(event: str, text: str) -> dict[str, Any]:
+    """An answer that adds text to the session's context."""
+    return {"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}}
+
+
+def read_payload() -> dict[str, Any]:
+    """The JSON object on standard input; {} when it is anything else."""
+    chunks, size = [], 0
+    try:
+        while size < PAYLOAD_LIMIT:
+            chunk = os.read(0, 1 << 16)
+            if not chunk:
+                break
+            chunks.append(chunk)
+            size += len(chunk)
+        value = jsonlite.loads(b"".join(chunks))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def run(handler: Callable[[Hook], None], argv: list[str] | None = None) -> None:
+    """Run a hook's handler and leave with exit code 0, whatever happens."""
+    args = sys.argv[1:] if argv is None else argv
+    payload = read_payload()
+    home = ""
+    try:
+        settings = compiled.load(_option(args, "--compiled"))
+        home = settings.home
+        handler(Hook(payload, settings, "--worker" in args))
+    except RedisAway as error:
+        log(home, f"{payload.get('hook_event_name', '?')}: {error}")
+    except Exception as error:
+        log(home, f"{payload.get('hook_event_name', '?')}: {type(error).__name__}: {error}{_where(error)}")
+    sys.exit(0)
+
+
+def _option(args: list[str], name: str) -> str:
+    return args[args.index(name) + 1] if name in args[:-1] else ""
+
+
+def _where(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
+
+
+def log(home: str, message: str) -> None:
+    """A line in HOME/hooks.log; a disk that cannot be written loses it, the session goes on."""
+    if not home:
+        return
+    path = os.path.join(home, "hooks.log")
+    try:
+        os.makedirs(home, mode=0o700, exist_ok=True)
+        if os.path.exists(path) and os.stat(path).st_size > LOG_LIMIT:
+            os.replace(path, path + ".1")
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} [{os.getpid()}] {' '.join(message.split())}\n")
+    except OSError:
+        return

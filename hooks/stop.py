@@ -1,0 +1,214 @@
+"""Stop: where an idle worker waits, at no token cost, and is handed its next task (design section 6)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from hooks import runtime, waiting
+from pool import brief, units, wire
+from pool.claim import HandOver
+from pool.errors import RedisAway
+from pool.scripts import Look
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pool.local import Session
+
+#: The hook ends itself so long before the client would (seconds).
+MARGIN = 30.0
+
+
+class Stop:
+    """One Stop of a worker's session."""
+
+    def __init__(self, hook: runtime.Hook, session: Session) -> None:
+        self.hook = hook
+        self.session = session
+        self.values = hook.settings.values
+        self.waiter = waiting.Waiter(hook.pid)
+        self.ticket = "new"
+        began = time.monotonic()
+        margin = min(MARGIN, self.values["hook_timeout"] / 2)
+        self.deadline = began + self.values["hook_timeout"] - margin
+        if self.values["stop_mode"] == "poll":
+            self.deadline = min(self.deadline, began + self.values["poll_wait"])
+        #: When the idle clock runs out, as far as is known (it is Redis that decides).
+        self.idle_end = began + self.values["idle_limit"]
+        self.away: str = ""
+        self.backoff = 0.1
+
+    def run(self) -> None:
+        """Wait until there is something to say, then say it once."""
+        try:
+            while not self._once():
+                pass
+        except wire.Cancelled:
+            self._leave()
+
+    # -- one look ------------------------------------------------------------------------------------
+
+    def _once(self) -> bool:
+        self.waiter.check()
+        now = time.monotonic()
+        window = max(0.0, min(waiting.jitter(self.values["recheck"]), self.deadline - now))
+        try:
+            look = self.hook.pool.claim(self.session.caller, self.ticket, window)
+        except RedisAway as error:
+            return self._redis_away(str(error))
+        self.away, self.backoff = "", 0.1
+        self.ticket = look.ticket or self.ticket
+        if look.verdict == "wait":
+            self.idle_end = time.monotonic() + look.idle_left
+        handle = {
+            "gone": self._gone, "superseded": self._nothing, "held": self._held, "task": self._task,
+            "stop": self._stopped, "parked": self._wait, "wait": self._wait,
+        }[look.verdict]  # fmt: skip
+        return handle(look, window)
+
+    def _nothing(self, look: Look, window: float) -> bool:
+        return True
+
+    def _gone(self, look: Look, window: float) -> bool:
+        """Given up on while it lived (a frozen machine, a long outage): it comes back as a new owner."""
+        self.hook.log(f"{self.session.caller.worker} was given up on; it registers anew")
+        session = runtime.enroll(self.hook)
+        if session is None:
+            return True
+        self.session, self.ticket = session, "new"
+        return False
+
+    def _held(self, look: Look, window: float) -> bool:
+        if look.handed is not None and look.handed.provisional:
+            return self._task(look, window)
+        background = self.hook.payload.get("background_tasks")
+        reply = self.hook.pool.remind(self.session.caller, self.session.tools(), bool(background))
+        if reply[0] == "remind":
+            count, task, token, title = reply[1:5]
+            claim = f"{task}.{token}"
+            runtime.say(
+                {
+                    "decision": "block",
+                    "reason": f"You still hold task {task} ({title}). Finish it, then run `coord-worker complete "
+                    f'{claim} --result "..."`, or `coord-worker fail {claim} --reason "..."`, or '
+                    f'`coord-worker release {claim} --reason "..."` (reminder {count} of '
+                    f"{self.values['reminders']}; `coord-worker context {claim}` shows it again).",
+                }
+            )
+        return reply[0] in ("remind", "let")  # else it holds nothing any more: look again
+
+    def _task(self, look: Look, window: float) -> bool:
+        handed = look.handed
+        if handed is None:
+            return True
+        if self.waiter.signalled or not self.waiter.watch.alive():
+            self._give_back(handed)
+            return True
+        if runtime.say(block(handed)):
+            self.hook.pool.confirm(self.session.caller, handed.claim)
+        else:
+            self._give_back(handed)
+        return True
+
+    def _give_back(self, handed: HandOver) -> None:
+        self.hook.pool.release(
+            self.session.caller, handed.claim, "the session ended during the hand-over", 0.0, counted=False
+        )
+
+    def _stopped(self, look: Look, window: float) -> bool:
+        self._let_go(f"coord: worker {self.session.caller.worker} stops ({look.reason})")
+        return True
+
+    def _wait(self, look: Look, window: float) -> bool:
+        now = time.monotonic()
+        if now >= self.deadline:
+            return self._come_back()
+        pause = min(window, self.deadline - now)
+        if look.verdict == "wait":
+            pause = min(pause, max(look.idle_left, 0.05))
+        bell = f"pool:bell:{self.session.caller.worker}:{self.ticket}"
+        try:
+            self.waiter.bell(self.hook.connection, bell, pause)
+        except RedisAway as error:
+            return self._redis_away(str(error))
+        return False
+
+    # -- the ends --------------------------------------------------------------------------------------
+
+    def _come_back(self) -> bool:
+        left = max(0.0, self.idle_end - time.monotonic())
+        if self.values["stop_mode"] == "poll":
+            reason = f"Waiting for tasks ({max(1, round(left / 60))} min idle remaining)"
+        else:
+            reason = f"No task yet ({units.span(left)} idle time remain). End your turn again to go on waiting."
+        runtime.say({"decision": "block", "reason": reason})
+        return True
+
+    def _redis_away(self, why: str) -> bool:
+        if not self.away:
+            self.hook.log(f"Stop: {why}; waiting goes on")
+        self.away = why
+        now = time.monotonic()
+        if now >= self.idle_end:
+            self._let_go(f"coord: worker {self.session.caller.worker} stops: its idle time passed and {why}")
+            return True
+        if now >= self.deadline:
+            return self._come_back()
+        self.waiter.sleep(max(0.05, min(waiting.jitter(self.backoff), self.idle_end - now, self.deadline - now)))
+        self.backoff = min(self.backoff * 2, 5.0)
+        return False
+
+    def _let_go(self, message: str) -> None:
+        self.session.save(stopped=True)
+        runtime.say({"systemMessage": message})
+
+    def _leave(self) -> None:
+        """A signal, or the session is gone: wait no more; the keeper reports the death."""
+        self.hook.connection.timeout = 1.0
+        try:
+            self.hook.pool.leave(self.session.caller, self.ticket)
+        except RedisAway as error:
+            self.hook.log(f"Stop: left without a word to Redis: {error}")
+
+
+def block(handed: HandOver) -> dict[str, object]:
+    """The hand-over: the short reason (which the client sends twice) and the whole task (once)."""
+    return {
+        "decision": "block",
+        "reason": brief.one_line(handed),
+        **runtime.context("Stop", brief.fitted(handed, handed.fields)),
+    }
+
+
+def _find(hook: runtime.Hook) -> Session | None:
+    """The worker's session; one that Redis could not register at its start is registered when it is back."""
+    end = time.monotonic() + hook.settings["idle_limit"]
+    waiter: waiting.Waiter | None = None
+    while True:
+        try:
+            return hook.find()
+        except RedisAway as error:
+            waiter = waiter or waiting.Waiter(hook.pid)
+            if time.monotonic() >= end:
+                runtime.say({"systemMessage": f"coord: this session is no worker: {error}"})
+                return None
+            try:
+                waiter.sleep(waiting.jitter(1.0))
+            except wire.Cancelled:
+                return None  # the session is gone, or asked the hook to end
+
+
+def handle(hook: runtime.Hook) -> None:
+    """Say nothing unless this is the stop of a worker that is still one."""
+    session = _find(hook)
+    if session is None or session.data.get("stopped"):
+        return
+    session.ensure_keeper(hook.settings.path)
+    Stop(hook, session).run()
+
+
+if __name__ == "__main__":
+    runtime.run(handle)

@@ -1,0 +1,39 @@
+"""UserPromptSubmit: a prompt begins a turn. A stopped worker is one again; a cut-off task is re-delivered."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from hooks import runtime
+from pool import brief
+
+
+def by_person(prompt: str) -> bool:
+    """Whether a person typed it: automatic turns (a background task's report) begin with a tag."""
+    return not prompt.lstrip().startswith(("<task-notification", "<system-reminder", "<background"))
+
+
+def handle(hook: runtime.Hook) -> None:
+    """End any older hook's wait, and hand over again what was cut off."""
+    session = hook.find()
+    if session is None:
+        return
+    if session.data.get("stopped"):
+        session = runtime.enroll(hook)
+        if session is None:
+            return
+    session.ensure_keeper(hook.settings.path)
+    verdict, handed, state = hook.pool.prompt(session.caller, by_person(hook.text("prompt")))
+    if verdict == "gone":
+        session = runtime.enroll(hook)
+        hook.log(f"the worker was {state or 'forgotten'}; it registers anew")
+    elif handed is not None and session is not None:
+        if runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields))):
+            hook.pool.confirm(session.caller, handed.claim)
+
+
+if __name__ == "__main__":
+    runtime.run(handle)

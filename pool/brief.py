@@ -1,0 +1,82 @@
+"""The words in which a session is given a task. Standard library only: hooks and helpers use it."""
+
+from __future__ import annotations
+
+from pool import units
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pool.claim import HandOver
+
+#: The client cuts additionalContext at 10,000 characters; room is left for its own frame.
+LIMIT = 9_800
+
+WELCOME = (
+    "You are worker {worker} of a coord pool: a queue hands you tasks. When you end your turn you are "
+    "given the next task, or wait for one at no cost. For each task: read it whole; do it in the "
+    "directory it names; send `coord-worker heartbeat` now and then during long work; then report with "
+    "the exact `coord-worker complete TASK.TOKEN ...` (or `fail`) command that came with the task, and "
+    "end your turn. If a command says that a task is not yours any more, drop it and end your turn. Do "
+    "not look for tasks yourself and do not wait in a loop: ending the turn is how you get the next one."
+)
+
+
+def one_line(handed: HandOver) -> str:
+    """The short reason of a block: id and title (the client sends it to the model twice)."""
+    return f"Task {handed.claim.task_id}: {_line(handed.title)}"
+
+
+def whole(handed: HandOver, fields: dict[str, Any], now: float = 0.0) -> str:
+    """The task in full: what to do, where, with which context, and how to report."""
+    parts = [f"# Task {handed.claim.task_id}: {_line(handed.title)}", "", str(fields["prompt"]).strip(), ""]
+    cwd = fields.get("cwd")
+    if cwd:
+        parts += [f"Work in the directory {cwd}", ""]
+    context = fields.get("context") or []
+    for item in context if isinstance(context, list) else []:
+        if not isinstance(item, dict):
+            continue
+        if "text" in item:
+            parts += [f"## Context: {_line(item.get('path', ''))}", "```", str(item["text"]).rstrip("\n"), "```", ""]
+        else:
+            parts += [f"Read {_line(item.get('path', ''))} first.", ""]
+    results = fields.get("parents")
+    if results:
+        parts += [f"It builds on: {', '.join(str(r) for r in results)} (`coord-worker context` shows their results)", ""]
+    parts.append(closing(handed, fields))
+    return "\n".join(parts)
+
+
+def closing(handed: HandOver, fields: dict[str, Any]) -> str:
+    """How to report: the exact commands, with the claim in them."""
+    claim = handed.claim
+    lines = ["## When it is done", f'Run `coord-worker complete {claim} --result "what you did, in a sentence or two"`']
+    lines.append(
+        f"(`--result-file FILE` for a longer result, `--artifact FILE` for files to keep), or "
+        f'`coord-worker fail {claim} --reason "why"` if it cannot be done. Then end your turn.'
+    )
+    timeout = fields.get("timeout")
+    if isinstance(timeout, (int, float)) and timeout > 0:
+        lines.append(f"You have {units.span(timeout)}; this is attempt {handed.attempts}.")
+    if fields.get("check"):
+        lines.append(f"It will be checked with: {_line(fields['check'])}")
+    return "\n".join(lines)
+
+
+def fitted(handed: HandOver, fields: dict[str, Any]) -> str:
+    """The task within the client's limit; when cut, with the command that prints the rest."""
+    text = whole(handed, fields)
+    if len(text) <= LIMIT:
+        return text
+    tail = closing(handed, fields)
+    more = (
+        f"\n\n[... cut here: the task has {len(text)} characters. Run `coord-worker context {handed.claim}` "
+        "and read the whole of it before you begin.]\n\n"
+    )
+    return text[: LIMIT - len(tail) - len(more)] + more + tail
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())[:300]

@@ -1,0 +1,153 @@
+-- include: base worker task
+-- Give a worker its next task: the highest priority present, then the oldest, among its queues.
+-- ARGV: 1 worker, 2 epoch ('' the current one), 3 ticket ('' a helper; 'new' a Stop hook's first
+-- look; N its further ones), 4 64 random bits (hex), 5 seconds for which the caller will wait on its
+-- doorbell (0: not at all)
+-- A hook's claim is provisional, a helper's is not.
+-- Returns {verdict, ticket, ...}:
+--   'gone', 'superseded'
+--   'held', ticket, id, token, queue, data, attempts, provisional, parked, title
+--   'task', ticket, id, token, queue, data, attempts, '', '', title
+--   'inspect', ticket, id, data, queue          not of our making: look, then adopt or bury
+--   'stop', ticket, reason                      let it stop: the worker is 'stopped' now
+--   'parked', ticket, seconds (-1: no end known), reason
+--   'wait', ticket, idle seconds left, 'draining' or ''    nothing there; the waiter is registered
+-- Invariants: a started task has a token and a lease; no double lease. The cost does not depend on
+-- the backlog: heads of lists are looked at, and at most SHUNNED entries behind a shunned one.
+local SHUNNED = 16
+local worker = ARGV[1]
+local key = worker_key(worker)
+local f = call('HMGET', key, 'epoch', 'queues', 'ticket', 'draining', 'max_tasks', 'tasks', 'claim',
+  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at')
+local epoch, hook = f[1], ARGV[3] ~= ''
+if not epoch or (ARGV[2] ~= '' and ARGV[2] ~= epoch) or not live(worker) then return {'gone', ''} end
+local ticket = f[3] or '0'
+if ARGV[3] == 'new' then
+  local old = 'pool:bell:' .. worker .. ':' .. ticket
+  ticket = whole(call('HINCRBY', key, 'ticket', 1))
+  call('RPUSH', old, 'superseded')
+  call('EXPIRE', old, 60)
+elseif hook and ARGV[3] ~= ticket then
+  return {'superseded', ticket}
+end
+touch(worker)
+if f[11] then call('HDEL', key, 'rung') end
+if unpark_if_due(worker) then f[10] = false end
+
+local function show(verdict, id, token, queue)
+  local j = call('HMGET', K.job(id), 'data', 'pool_attempts', 'pool_provisional', 'pool_parked', 'description')
+  return {verdict, ticket, id, token, queue, j[1], j[2] or '0', j[3] or '', j[4] or '', j[5] or ''}
+end
+if f[7] then
+  local id, token, queue = held(worker, epoch)
+  if id then return show('held', id, token, queue) end
+end
+if f[10] then
+  local due = tonumber(f[8] or 0)
+  return {'parked', ticket, due > 0 and stamp(due - NOW) or '-1', f[9] or ''}
+end
+if hook then
+  local reason
+  if f[4] then reason = 'draining'
+  elseif tonumber(f[5] or 0) > 0 and tonumber(f[6] or 0) >= tonumber(f[5]) then
+    reason = f[6] .. ' tasks done in this session'
+  end
+  if reason then
+    if f[11] then call('HSET', key, 'rung', f[11]) end
+    depart(worker, 'stopped', reason)
+    event('stopped', '', worker, '', reason)
+    return {'stop', ticket, reason}
+  end
+end
+
+local shunned_until
+-- The first entry of a list that may be claimed: id, index, created, ours. What is not queued any
+-- more (deleted, cancelled, doubled by RQ's own clean-up) is dropped on the way.
+local function peek(list)
+  local index = 0
+  while index < SHUNNED do
+    local id = call('LINDEX', list, index)
+    if not id then return nil end
+    local j = call('HMGET', K.job(id), 'status', 'created_at', 'pool_kind', 'pool_shun', 'pool_shun_until')
+    if j[1] ~= 'queued' then
+      call('LREM', list, 1, id)
+    elseif j[4] == worker and tonumber(j[5]) > NOW then
+      shunned_until = math.min(shunned_until or tonumber(j[5]), tonumber(j[5]))
+      index = index + 1
+    else
+      return id, index, j[2] or '', j[3]
+    end
+  end
+  return nil
+end
+
+local id, index, queue, ours
+if not f[4] and call('EXISTS', K.suspended) == 0 then
+  local queues = split(f[2])
+  local some_paused = call('EXISTS', 'pool:paused') == 1
+  for _, suffix in ipairs({':high', '', ':low'}) do
+    local oldest
+    for _, base in ipairs(queues) do
+      if not (some_paused and call('SISMEMBER', 'pool:paused', base) == 1) then
+        local found, at, created, kind = peek(K.queue(base .. suffix))
+        if found and (not oldest or created < oldest) then
+          id, index, queue, ours, oldest = found, at, base .. suffix, kind, created
+        end
+      end
+    end
+    if id then break end
+  end
+end
+
+if id and not ours then return {'inspect', ticket, id, call('HGET', K.job(id), 'data') or '', queue} end
+if id then
+  if index == 0 then call('LPOP', K.queue(queue)) else call('LREM', K.queue(queue), 1, id) end
+  local job, at = K.job(id), iso(NOW)
+  local token = whole(call('INCR', 'pool:fence')) .. '-' .. ARGV[4]
+  local timeout = tonumber(call('HGET', job, 'timeout') or L.task_timeout)
+  local due = timeout > 0 and NOW + timeout or NOW + 315360000
+  call('HSET', job, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker,
+    'pool_token', token, 'pool_worker', worker, 'pool_epoch', epoch, 'pool_timeout_at', stamp(due))
+  call('HDEL', job, 'pool_shun', 'pool_shun_until')
+  call('PERSIST', job)
+  call('HINCRBY', job, 'pool_attempts', 1)
+  local lease = math.min(NOW + L.lease, due)
+  if hook then
+    call('HSET', job, 'pool_provisional', '1')
+    lease = math.min(NOW + L.provisional, due)
+  end
+  call('ZADD', 'pool:leases', stamp(lease), id)
+  local parked, execution = whole(NOW + L.backstop), K.execution(id, token)
+  call('ZADD', K.started(queue), parked, id .. ':' .. token)
+  call('ZADD', K.executions(id), parked, token)
+  call('EXPIRE', K.executions(id), whole(L.backstop + 60))
+  call('HSET', execution, 'id', token, 'created_at', stamp(NOW), 'last_heartbeat', stamp(NOW),
+    'worker_name', worker)
+  call('EXPIRE', execution, whole(L.backstop + 60))
+  unwait(worker, f[2])
+  call('HSET', key, 'claim', id, 'token', token, 'claim_queue', queue, 'active_at', stamp(NOW))
+  call('HDEL', key, 'reminders', 'prompted', 'lost', 'lost_why')
+  set_state(worker, hook and 'waiting' or 'working', 'claimed ' .. id)
+  call('HSET', K.worker(worker), 'state', 'busy', 'current_job', id)
+  event('claimed', id, worker, queue, token)
+  return show('task', id, token, queue)
+end
+
+local left = tonumber(f[13]) + tonumber(f[12]) - NOW
+if hook and left <= 0 then
+  depart(worker, 'stopped', 'idle for ' .. whole(tonumber(f[12])) .. ' s')
+  event('stopped', '', worker, '', 'idle')
+  return {'stop', ticket, 'idle'}
+end
+local window = tonumber(ARGV[5])
+if window > 0 then
+  call('HSET', key, 'waiting_until', stamp(NOW + window + 2))
+  for _, base in ipairs(split(f[2])) do
+    call('ZADD', 'pool:waiters:' .. base, 'NX', stamp(NOW), worker)
+  end
+end
+if hook then
+  if call('HGET', key, 'state') ~= 'waiting' then set_state(worker, 'waiting', 'in its Stop hook') end
+end
+if shunned_until then left = math.min(left, math.max(shunned_until - NOW, 0.1)) end
+return {'wait', ticket, stamp(left), f[4] and 'draining' or ''}

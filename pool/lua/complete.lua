@@ -1,0 +1,39 @@
+-- include: base worker task
+-- Commit a result. At most one is ever committed per task.
+-- ARGV: 1 worker, 2 epoch ('' the current one), 3 task, 4 token ('' the one it holds),
+-- 5 result (base64 of JSON), 6.. name, bytes of each artifact
+-- Returns {'done', woken children}, {'already', outcome} or {'stale', why}.
+local worker, id = ARGV[1], ARGV[3]
+local epoch = ARGV[2] ~= '' and ARGV[2] or call('HGET', worker_key(worker), 'epoch') or ''
+local verdict, token, queue = fence(id, ARGV[4], worker, epoch)
+if verdict == 2 then return {'already', queue or ''} end
+if verdict == 0 then
+  event('refused', id, worker, '', 'complete: ' .. token)
+  return {'stale', token}
+end
+local job = K.job(id)
+local started = call('HGET', K.execution(id, token), 'created_at') or stamp(NOW)
+local ttl = tonumber(call('HGET', job, 'result_ttl') or L.result_ttl)
+call('HSET', job, 'status', 'finished', 'ended_at', iso(NOW), 'last_heartbeat', iso(NOW),
+  'pool_done', token, 'pool_done_by', worker .. ':' .. epoch, 'pool_outcome', 'finished')
+call('XADD', K.results(id), 'MAXLEN', '~', 10, '*', 'type', 1, 'worker_name', worker,
+  'return_value', ARGV[5], 'execution_id', token, 'execution_started_at', started,
+  'execution_ended_at', stamp(NOW))
+for i = 6, #ARGV, 2 do call('HSET', 'pool:artifacts:' .. id, ARGV[i], ARGV[i + 1]) end
+detach(id, queue, token)
+call('HDEL', job, 'pool_error')
+if ttl >= 0 then
+  call('EXPIRE', K.results(id), whole(ttl))
+  call('ZADD', K.finished(queue), whole(NOW + ttl), id)
+  expire(id, ttl)
+else
+  call('ZADD', K.finished(queue), '+inf', id)
+end
+free_unique(id)
+local woken = wake_dependents(id, 'finished')
+settle(worker, id, 'successful_job_count', NOW - tonumber(started))
+call('HSET', worker_key(worker), 'active_at', stamp(NOW))
+call('HINCRBY', worker_key(worker), 'tasks', 1)
+set_state(worker, 'working', 'completed ' .. id)
+event('finished', id, worker, queue, token)
+return {'done', woken}

@@ -1,0 +1,136 @@
+-- A worker's own keys:
+--   pool:worker:<id>     hash: epoch, process, state, idle clock, the claim it holds
+--   pool:workers         zset: live workers by the moment at which they are given up on
+--   pool:departed        zset: stopped and dead ones by the moment at which they are forgotten
+--   pool:process:<key>   "<worker> <epoch>": who a process is
+--   pool:waiters:<queue> zset: workers that wait in their Stop hook, longest first
+--   pool:bell:<id>:<ticket>  list on which that hook blocks
+local RQ_WORKER_TTL = 480
+
+local function worker_key(worker) return 'pool:worker:' .. worker end
+
+local function live(worker)
+  return call('ZSCORE', 'pool:workers', worker)
+end
+
+-- The caller's registration: nil if the epoch is not (or no longer) the live one. An empty epoch
+-- means "the current one", for people and programs without a session.
+local function caller(worker, epoch)
+  local current = call('HGET', worker_key(worker), 'epoch')
+  if not current or not live(worker) or (epoch ~= '' and epoch ~= current) then return nil end
+  return current
+end
+
+local function touch(worker)
+  call('HSET', worker_key(worker), 'beat_at', stamp(NOW))
+  call('ZADD', 'pool:workers', stamp(NOW + L.lease), worker)
+  local key = K.worker(worker)
+  call('HSET', key, 'last_heartbeat', iso(NOW))
+  call('EXPIRE', key, RQ_WORKER_TTL)
+end
+
+local function set_state(worker, state, evidence)
+  call('HSET', worker_key(worker), 'state', state, 'state_at', stamp(NOW), 'evidence', evidence)
+end
+
+local function unwait(worker, queues)
+  for _, base in ipairs(split(queues)) do call('ZREM', 'pool:waiters:' .. base, worker) end
+  call('HDEL', worker_key(worker), 'waiting_until')
+end
+
+-- Wake one live waiter that serves the queue; true if there was one.
+local function ring(base)
+  local waiters = 'pool:waiters:' .. base
+  while true do
+    local first = call('ZRANGE', waiters, 0, 0)[1]
+    if not first then return false end
+    local f = call('HMGET', worker_key(first), 'queues', 'ticket', 'waiting_until')
+    call('ZREM', waiters, first)
+    if f[1] then unwait(first, f[1]) end
+    if f[3] and tonumber(f[3]) > NOW then
+      local bell = 'pool:bell:' .. first .. ':' .. f[2]
+      call('RPUSH', bell, base)
+      call('EXPIRE', bell, 60)
+      call('HSET', worker_key(first), 'rung', base)
+      return true
+    end
+  end
+end
+
+-- Wake this very worker's hook, whether or not there is work (drain, idle limit, cancel).
+local function ring_worker(worker, why)
+  local ticket = call('HGET', worker_key(worker), 'ticket')
+  if not ticket then return end
+  local bell = 'pool:bell:' .. worker .. ':' .. ticket
+  call('RPUSH', bell, why)
+  call('EXPIRE', bell, 60)
+end
+
+-- A worker that was woken will not take the task: wake another, if something still waits there.
+local function pass_on(worker)
+  local base = call('HGET', worker_key(worker), 'rung')
+  if not base then return end
+  call('HDEL', worker_key(worker), 'rung')
+  for _, suffix in ipairs({':high', '', ':low'}) do
+    if call('EXISTS', K.queue(base .. suffix)) == 1 then
+      ring(base)
+      return
+    end
+  end
+end
+
+-- The end of a registration: 'stopped' or 'dead'. Its task has been dealt with before.
+local function depart(worker, state, why)
+  local key = worker_key(worker)
+  local f = call('HMGET', key, 'queues', 'process', 'ticket')
+  unwait(worker, f[1])
+  pass_on(worker)
+  if f[2] and f[2] ~= '' and state == 'dead' then call('DEL', 'pool:process:' .. f[2]) end
+  set_state(worker, state, why)
+  call('HDEL', key, 'claim', 'token', 'claim_queue', 'draining', 'park_until', 'park_reason', 'parked_at')
+  call('EXPIRE', key, whole(L.worker_memory))
+  call('ZREM', 'pool:workers', worker)
+  call('ZADD', 'pool:departed', stamp(NOW + L.worker_memory), worker)
+  local rq = K.worker(worker)
+  call('SREM', K.workers, rq)
+  for _, base in ipairs(split(f[1])) do
+    for _, suffix in ipairs({':high', '', ':low'}) do
+      call('SREM', K.workers_of(base .. suffix), rq)
+    end
+  end
+  call('HSET', rq, 'death', iso(NOW))
+  call('HDEL', rq, 'current_job')
+  call('EXPIRE', rq, 60)
+end
+
+local function idle_left(worker)
+  local f = call('HMGET', worker_key(worker), 'active_at', 'idle_limit')
+  return tonumber(f[1] or NOW) + tonumber(f[2] or 0) - NOW
+end
+
+-- A parked worker whose time has come goes on; the time it was parked counts for nothing.
+local function end_park(worker, why)
+  local key = worker_key(worker)
+  local f = call('HMGET', key, 'parked_at', 'active_at', 'claim')
+  if not f[1] then return false end
+  local pause = NOW - tonumber(f[1])
+  call('HSET', key, 'active_at', stamp(tonumber(f[2]) + pause))
+  call('HDEL', key, 'parked_at', 'park_until', 'park_reason')
+  if f[3] then
+    local job = K.job(f[3])
+    local due = call('HGET', job, 'pool_timeout_at')
+    if due then call('HSET', job, 'pool_timeout_at', stamp(tonumber(due) + pause)) end
+    call('HDEL', job, 'pool_parked')
+  end
+  set_state(worker, f[3] and 'working' or 'starting', why)
+  ring_worker(worker, 'unparked')
+  return true
+end
+local function unpark_if_due(worker)
+  local due = call('HGET', worker_key(worker), 'park_until')
+  if due and tonumber(due) > 0 and tonumber(due) <= NOW and end_park(worker, 'its time has come') then
+    event('unparked', '', worker, '', 'its time has come')
+    return true
+  end
+  return false
+end

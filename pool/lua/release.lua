@@ -1,0 +1,20 @@
+-- include: base worker task
+-- Hand a task back, unharmed: no attempt is spent.
+-- ARGV: 1 worker, 2 epoch, 3 task, 4 token, 5 reason, 6 delay in seconds ('' grows by itself),
+-- 7 '1' counts against the release budget
+-- Returns {'queued' | 'scheduled' | 'failed', releases so far}, {'already', outcome} or {'stale', why}.
+local worker, id = ARGV[1], ARGV[3]
+local epoch = ARGV[2] ~= '' and ARGV[2] or call('HGET', worker_key(worker), 'epoch') or ''
+local verdict, token, queue = fence(id, ARGV[4], worker, epoch)
+if verdict == 2 then return {'already', queue or ''} end
+if verdict == 0 then
+  event('refused', id, worker, '', 'release: ' .. token)
+  return {'stale', token}
+end
+detach(id, queue, token)
+settle(worker, id)
+local outcome = release_task(id, queue, worker, ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1')
+call('HSET', K.job(id), 'pool_done', token, 'pool_done_by', worker .. ':' .. epoch, 'pool_outcome', outcome)
+if call('EXISTS', worker_key(worker)) == 1 then set_state(worker, 'working', 'released ' .. id) end
+event(outcome == 'failed' and 'failed' or 'released', id, worker, queue, ARGV[5])
+return {outcome, call('HGET', K.job(id), 'pool_releases') or '0'}

@@ -1,0 +1,34 @@
+-- include: base worker task
+-- A session wants to stop and holds a task: let it (a person, a background task), remind it, or, after
+-- too many reminders without a tool call in between, fail the task.
+-- ARGV: 1 worker, 2 epoch, 3 tool calls so far ('' unknown), 4 '1' when background tasks run
+-- Returns {'let', why}, {'remind', n, task, token, title}, {'failed', task, outcome} or {'none'}.
+local worker, key = ARGV[1], worker_key(ARGV[1])
+local epoch = caller(worker, ARGV[2])
+if not epoch then return {'none'} end
+local id, token, queue = held(worker, epoch)
+if not id then return {'none'} end
+touch(worker)
+confirm_claim(worker, id, token, queue, 'its session wants to stop')
+local f = call('HMGET', key, 'reminders', 'reminded_tools', 'prompted', 'parked_at')
+if ARGV[4] == '1' then return {'let', 'background tasks run'} end
+if f[4] then return {'let', 'parked'} end
+if f[3] then
+  set_state(worker, 'needs-you', 'it answered a person and holds a task')
+  return {'let', 'a person is asked'}
+end
+local count = 1
+if f[1] and (ARGV[3] == '' or f[2] == ARGV[3]) then count = tonumber(f[1]) + 1 end
+if count > L.reminders then
+  local started = call('HGET', K.execution(id, token), 'created_at') or stamp(NOW)
+  detach(id, queue, token)
+  settle(worker, id, 'failed_job_count')
+  local outcome = fail_task(id, queue, L.reminders_text, L.reminders_b64, worker, token, started, true)
+  call('HSET', K.job(id), 'pool_done', token, 'pool_done_by', worker .. ':' .. epoch, 'pool_outcome', outcome)
+  call('HSET', key, 'active_at', stamp(NOW))
+  event(outcome == 'failed' and 'failed' or 'retrying', id, worker, queue, 'reminded in vain')
+  return {'failed', id, outcome}
+end
+call('HSET', key, 'reminders', count, 'reminded_tools', ARGV[3])
+event('reminded', id, worker, queue, whole(count))
+return {'remind', count, id, token, call('HGET', K.job(id), 'description') or ''}

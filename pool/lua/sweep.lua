@@ -1,0 +1,46 @@
+-- include: base worker task
+-- Put right what should not exist. Each candidate was found by looking, and is judged here again.
+-- ARGV: 1 leader's token ('' an operator), 2 kind, 3.. candidates
+--   'unlisted'   task: status queued, but in no list (lost by RQ's own LPOP)
+--   'deferred'   task: deferred, though its parents are done
+--   'unleased'   RQ queue, 'job:token' pairs: runs for us without a lease
+--   'forgotten'  task: in pool:tasks, but its hash has expired
+-- Returns {'ok', what was mended...} or {'not-leader'}.
+if ARGV[1] ~= '' and call('GET', 'pool:leader') ~= ARGV[1] then return {'not-leader'} end
+local out, kind = {'ok'}, ARGV[2]
+local function mended(id, queue, detail)
+  event('swept', id, '', queue, detail)
+  out[#out + 1] = id
+end
+if kind == 'unleased' then
+  for i = 3, #ARGV, 2 do
+    local queue, id, token = ARGV[i], string.match(ARGV[i + 1], '^([^:]*):(.*)$')
+    local f = call('HMGET', K.job(id), 'status', 'pool_token', 'pool_worker')
+    if call('ZSCORE', K.started(queue), ARGV[i + 1]) and not call('ZSCORE', 'pool:leases', id) then
+      if f[1] == 'started' and f[2] == token then
+        call('ZADD', 'pool:leases', stamp(NOW + L.lease), id)  -- a lease again: the reaper decides
+        mended(id, queue, 'had no lease')
+      elseif string.match(token, '^%d+%-%x+$') and f[2] ~= token and call('EXISTS', K.execution(id, token)) == 0 then
+        call('ZREM', K.started(queue), ARGV[i + 1])
+        mended(id, queue, 'left over in the started registry')
+      end
+    end
+  end
+  return out
+end
+for i = 3, #ARGV do
+  local id = ARGV[i]
+  local f = call('HMGET', K.job(id), 'status', 'origin', 'allow_dependency_failures')
+  if kind == 'unlisted' and f[1] == 'queued' and not call('LPOS', K.queue(f[2]), id) then
+    push(id, f[2], true)
+    mended(id, f[2], 'was in no queue')
+  elseif kind == 'deferred' and f[1] == 'deferred' and met(id, f[3]) then
+    call('ZREM', K.deferred(f[2]), id)
+    push(id, f[2], false)
+    mended(id, f[2], 'its parents were done')
+  elseif kind == 'forgotten' and not f[1] then
+    call('ZREM', 'pool:tasks', id)
+    out[#out + 1] = id
+  end
+end
+return out

@@ -1,0 +1,10 @@
+-- include: base worker
+-- A parked worker goes on.
+-- ARGV: 1 worker, 2 epoch ('' the current one)
+-- Returns {'unparked'}, {'not-parked'} or {'gone'}.
+local worker = ARGV[1]
+if not caller(worker, ARGV[2]) then return {'gone'} end
+touch(worker)
+if not end_park(worker, 'unparked') then return {'not-parked'} end
+event('unparked', call('HGET', worker_key(worker), 'claim') or '', worker, '', '')
+return {'unparked'}

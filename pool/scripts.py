@@ -1,0 +1,289 @@
+"""Every transition of the pool: one Lua script, one typed function, one round trip.
+
+The functions take a connection that has ``execute_command`` (redis-py's client, or pool.wire's) and
+hold no state but the scripts' texts. EVALSHA first; EVAL once when the server does not know it.
+Standard library only: hooks and helpers import it. The scripts' headers document the replies.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pool.claim import Caller, Claim, HandOver
+from pool.errors import NotRegistered, StaleClaim
+from pool.script_text import ScriptTexts, exc_string
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Protocol
+
+    class Executes(Protocol):
+        """A connection to Redis: redis-py's client or pool.wire's."""
+
+        def execute_command(self, *args: Any) -> Any:
+            """Send one command and return its raw reply."""
+
+
+class Look:
+    """What a claim found: ``verdict`` is one of claim.lua's, the other fields belong to it."""
+
+    __slots__ = ("draining", "foreign", "handed", "idle_left", "reason", "ticket", "verdict")
+
+    def __init__(self, reply: list[Any]) -> None:
+        self.verdict = reply[0].decode()
+        self.ticket = reply[1].decode()
+        self.handed: HandOver | None = None
+        self.foreign: tuple[str, bytes, str] | None = None
+        self.reason = ""
+        self.idle_left = 0.0
+        self.draining = False
+        if self.verdict in ("held", "task"):
+            self.handed = HandOver(reply)
+        elif self.verdict == "inspect":
+            self.foreign = (reply[2].decode(), reply[3], reply[4].decode())
+        elif self.verdict == "stop":
+            self.reason = reply[2].decode()
+        elif self.verdict == "parked":
+            self.idle_left, self.reason = float(reply[2]), reply[3].decode("utf-8", "replace")
+        elif self.verdict == "wait":
+            self.idle_left, self.draining = float(reply[2]), reply[3] == b"draining"
+
+
+class Beat:
+    """A heartbeat's answer: ``ok``, ``gone`` (the registration ended) or ``lost`` (the task was taken)."""
+
+    __slots__ = ("claim", "idle_left", "state", "verdict", "why")
+
+    def __init__(self, reply: list[bytes]) -> None:
+        self.verdict = reply[0].decode()
+        self.claim: Claim | None = None
+        self.idle_left = 0.0
+        self.state = ""
+        self.why = ""
+        if self.verdict == "ok":
+            self.idle_left, self.state = float(reply[1]), reply[2].decode()
+            self.claim = Claim(reply[3].decode(), reply[4].decode()) if reply[3] else None
+        elif self.verdict == "gone":
+            self.state = reply[1].decode()
+        else:
+            self.claim = Claim(reply[1].decode(), reply[2].decode())
+            self.why = reply[3].decode("utf-8", "replace")
+
+
+class Pool:
+    """The transitions, over one connection."""
+
+    def __init__(self, connection: Executes, values: dict[str, Any], templates: dict[str, str]) -> None:
+        self.connection = connection
+        self.values = values
+        self.texts = ScriptTexts(values, templates)
+
+    def run(self, name: str, *args: Any) -> list[Any]:
+        """Run a script by name. Its reply is a list whose first item is the verdict."""
+        execute = self.connection.execute_command
+        try:
+            reply = execute("EVALSHA", self.texts.sha(name), 0, *args)
+        except Exception as error:
+            if type(error).__name__ != "NoScriptError" and not str(error).startswith("NOSCRIPT"):
+                raise
+            reply = execute("EVAL", self.texts.text(name), 0, *args)
+        return list(reply)
+
+    def verdict(self, name: str, *args: Any) -> list[str]:
+        """Run a script whose whole reply is text."""
+        return [_text(part) for part in self.run(name, *args)]
+
+    # -- tasks: made, moved, ended by an operator --------------------------------------------------
+
+    def submit(self, records: Sequence[bytes], staged: str = "") -> list[str]:
+        """Enqueue tasks (records of pool.records), all or none: submit.lua."""
+        return self.verdict("submit", staged, *records)
+
+    def cancel(self, task_id: str, reason: str) -> list[str]:
+        """Cancel a task that has not ended: cancel.lua."""
+        return self.verdict("cancel", task_id, reason)
+
+    def requeue(self, task_id: str, mode: str, reason: str) -> list[str]:
+        """Put a task back, by ``retry`` or ``requeue``: requeue.lua."""
+        return self.verdict("requeue", task_id, mode, reason)
+
+    def judge(self, task_id: str, queue: str, adopt: bool, text: str) -> bool:
+        """Adopt a foreign job, or put it among the dead letters with the reason: judge.lua."""
+        reply = self.verdict("judge", task_id, queue, "adopt" if adopt else "bury", text, exc_string(text))
+        return reply[0] == "ok"
+
+    def undo(self, task_id: str, reason: str) -> bool:
+        """Undo the failure of a worker that could not read the task: undo.lua."""
+        return self.verdict("undo", task_id, reason)[0] == "ok"
+
+    def pause(self, queue: str, pause: bool) -> bool:
+        """Pause or resume a queue ('*' all); whether anything changed: pause.lua."""
+        return self.verdict("pause", queue, "pause" if pause else "resume")[1] == "1"
+
+    # -- a worker's registration -------------------------------------------------------------------
+
+    def register(
+        self, worker: str, process: str, session: str, host: str, pid: int, queues: Sequence[str],
+        idle_limit: float, max_tasks: int, cwd: str, versions: tuple[str, str],
+    ) -> tuple[str, Caller]:  # fmt: skip
+        """Make a process a worker; ``new``, ``rebound``, ``attached`` or ``taken``: register.lua."""
+        reply = self.verdict(
+            "register", worker, process, session, host, pid, ",".join(queues), idle_limit, max_tasks, cwd,
+            *versions,
+        )  # fmt: skip
+        return reply[0], Caller(reply[1], reply[2])
+
+    def deregister(self, caller: Caller, died: bool, why: str) -> list[str]:
+        """End a registration; its task is lost (died) or handed back: deregister.lua."""
+        return self.verdict("deregister", caller.worker, caller.epoch, "died" if died else "ended", why)
+
+    def tune(self, worker: str, field: str, value: str) -> str:
+        """Change ``draining`` or ``idle_limit`` of a live worker; the task it holds: tune.lua.
+
+        Raises:
+            NotRegistered: There is no such live worker.
+        """
+        reply = self.verdict("tune", worker, field, value)
+        if reply[0] == "gone":
+            raise NotRegistered(f"{worker} is not a live worker: `coord workers` lists them")
+        return reply[1]
+
+    def note(self, caller: Caller, state: str, evidence: str) -> bool:
+        """Record what a hook saw of the session: note.lua."""
+        return self.verdict("note", caller.worker, caller.epoch, state, evidence)[0] == "ok"
+
+    def prompt(self, caller: Caller, person: bool) -> tuple[str, HandOver | None, str]:
+        """A prompt begins a turn: verdict, the cut-off hand-over if any, the state: prompt.lua."""
+        reply = self.run("prompt", caller.worker, caller.epoch, "1" if person else "")
+        verdict = _text(reply[0])
+        if verdict == "held":
+            return verdict, HandOver(reply), ""
+        return verdict, None, _text(reply[1]) if len(reply) > 1 else ""
+
+    def leave(self, caller: Caller, ticket: str) -> bool:
+        """A waiting hook ends without a task: leave.lua."""
+        return self.verdict("leave", caller.worker, caller.epoch, ticket)[0] == "ok"
+
+    # -- the claim -----------------------------------------------------------------------------------
+
+    def claim(self, caller: Caller, ticket: str = "", wait: float = 0.0) -> Look:
+        """Look for the worker's next task, waiting or not; foreign jobs are judged on the way: claim.lua."""
+        from pool import payload
+
+        while True:
+            look = Look(
+                self.run("claim", caller.worker, caller.epoch, ticket, os.urandom(8).hex(), wait)
+            )
+            if look.foreign is None:
+                return look
+            task_id, data, queue = look.foreign
+            try:
+                title = str(payload.decode(data).get("title") or task_id)
+                self.judge(task_id, queue, True, title)
+            except payload.NotATask as error:
+                self.judge(task_id, queue, False, str(error))
+            ticket = look.ticket if ticket else ""
+
+    def confirm(self, caller: Caller, claim: Claim) -> bool:
+        """The hand-over reached the session: confirm.lua."""
+        reply = self.verdict("confirm", caller.worker, caller.epoch, claim.task_id, claim.token)
+        return reply[0] == "ok"
+
+    def beat(self, caller: Caller, claim: Claim | None = None, progress: str = "") -> Beat:
+        """The worker lives: beat.lua."""
+        task, token = (claim.task_id, claim.token) if claim else ("", "")
+        return Beat(self.run("beat", caller.worker, caller.epoch, task, token, progress))
+
+    def complete(
+        self, caller: Caller, claim: Claim, result: str, artifacts: Sequence[tuple[str, bytes]] = ()
+    ) -> str:
+        """Commit a result (JSON text); ``done`` or ``already``: complete.lua.
+
+        Raises:
+            StaleClaim: The claim is not the caller's any more.
+        """
+        import binascii
+
+        blob = binascii.b2a_base64(result.encode(), newline=False)
+        flat = [part for pair in artifacts for part in pair]
+        return self._commit("complete", caller, claim, blob, *flat)[0]
+
+    def fail(self, caller: Caller, claim: Claim, error: str, retry: bool = True) -> list[str]:
+        """The attempt failed; ``queued``, ``scheduled``, ``failed`` or ``already``: fail.lua.
+
+        Raises:
+            StaleClaim: The claim is not the caller's any more.
+        """
+        return self._commit("fail", caller, claim, error, exc_string(error), "1" if retry else "")
+
+    def release(
+        self, caller: Caller, claim: Claim, reason: str, delay: float | None = None, counted: bool = True
+    ) -> list[str]:
+        """Hand the task back: release.lua.
+
+        Raises:
+            StaleClaim: The claim is not the caller's any more.
+        """
+        return self._commit(
+            "release", caller, claim, reason, "" if delay is None else delay, "1" if counted else ""
+        )
+
+    def park(self, caller: Caller, until: float, reason: str) -> str:
+        """Wait for a reset or a person, keeping the claim; the task held: park.lua.
+
+        Raises:
+            NotRegistered: The registration ended.
+        """
+        reply = self.verdict("park", caller.worker, caller.epoch, until, reason)
+        if reply[0] == "gone":
+            raise NotRegistered
+        return reply[1]
+
+    def unpark(self, caller: Caller) -> bool:
+        """Go on; whether it was parked: unpark.lua.
+
+        Raises:
+            NotRegistered: The registration ended.
+        """
+        reply = self.verdict("unpark", caller.worker, caller.epoch)
+        if reply[0] == "gone":
+            raise NotRegistered
+        return reply[0] == "unparked"
+
+    def remind(self, caller: Caller, tools: str, background: bool) -> list[str]:
+        """A session wants to stop and holds a task: remind.lua."""
+        return self.verdict("remind", caller.worker, caller.epoch, tools, "1" if background else "")
+
+    def _commit(self, name: str, caller: Caller, claim: Claim, *args: Any) -> list[str]:
+        reply = self.verdict(name, caller.worker, caller.epoch, claim.task_id, claim.token, *args)
+        if reply[0] == "stale":
+            raise StaleClaim(
+                f"task {claim.task_id} is not yours any more ({reply[1]}): drop it, do not commit its "
+                "work, and go on"
+            )
+        return reply
+
+    # -- the coordinator -----------------------------------------------------------------------------
+
+    def lead(self, token: str, seconds: float, step_down: bool = False) -> tuple[bool, float, list[str]]:
+        """Become or stay leader: whether, the server's time, queues another schedules: lead.lua."""
+        reply = self.verdict("lead", token, seconds, "1" if step_down else "")
+        return reply[0] == "leader", float(reply[1]), reply[2:]
+
+    def reap(self, leader: str, expired: bool, batch: int = 100) -> list[tuple[str, str, str]]:
+        """Take back what dead workers held: (task, outcome, reason) each: reap.lua."""
+        reply = self.verdict("reap", leader, "1" if expired else "", batch)[1:]
+        return list(zip(reply[::3], reply[1::3], reply[2::3], strict=True))
+
+    def promote(self, leader: str, batch: int = 500) -> list[str]:
+        """Move what is due into its queue: promote.lua."""
+        return self.verdict("promote", leader, batch)[1:]
+
+    def sweep(self, leader: str, kind: str, candidates: Sequence[str]) -> list[str]:
+        """Put right what should not exist: sweep.lua."""
+        return self.verdict("sweep", leader, kind, *candidates)[1:] if candidates else []
+
+
+def _text(part: Any) -> str:
+    return part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part)

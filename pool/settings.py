@@ -1,0 +1,243 @@
+"""Every setting of coord: `COORD_*` variables over coord.toml over the defaults here.
+
+Unknown keys are refused. Hooks and helpers read the same settings from a compiled file
+(``compile_settings``), because importing pydantic would cost them 200 ms.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator, ByteSize, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from pool import compiled, keys, units
+from pool.errors import SettingsError
+
+CONFIG_NAME = "coord.toml"
+
+#: COORD_* variables that tell a process who it is; they are not settings.
+PROCESS_VARIABLES = frozenset(
+    (
+        "COORD_COMPILED",
+        "COORD_CONFIG",
+        "COORD_SESSION",
+        "COORD_SUPERVISED",
+        "COORD_WORKER",
+        "COORD_WORKER_ID",
+    )
+)
+
+
+def _listed(value: Any) -> Any:
+    return compiled.split(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[float, BeforeValidator(units.duration)]
+Names = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
+
+
+class Settings(BaseSettings):
+    """The settings in force. Durations are written 90, 90s, 10m or 2h; sizes 1MiB or 512KiB."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="COORD_", extra="forbid", env_ignore_empty=True, frozen=True
+    )
+
+    redis_url: str = Field("", description="redis://, rediss:// or unix:// URL; empty: the embedded Redis")
+    home: str = Field("", description="folder of coord's own files; empty: .coord of the project")
+
+    queue: str = Field("tasks", description="queue of a task submitted without one")
+    queues: Names = Field(["tasks"], description="queues that a worker serves")
+
+    idle_limit: Duration = Field(600.0, description="a worker without work for so long may stop")
+    max_tasks: int = Field(0, ge=0, description="tasks per session, after which it may stop; 0: no limit")
+    lease: Duration = Field(60.0, ge=0.5, description="a worker silent for so long is given up on")
+    provisional: Duration = Field(10.0, description="a hand-over not confirmed by then goes back")
+    beat: Duration = Field(5.0, gt=0, description="time between two heartbeats of a keeper")
+    recheck: Duration = Field(5.0, gt=0, description="a waiting hook looks again after about so long")
+    stop_mode: Literal["wait", "poll"] = Field("wait", description="wait in the Stop hook, or block per check")
+    poll_wait: Duration = Field(20.0, description="in poll mode: wait before each block")
+    hook_timeout: Duration = Field(86400.0, description="timeout of the Stop hook as installed")
+    quota_wait: Duration = Field(900.0, description="wait after a quota error whose reset is not known")
+    reminders: int = Field(3, ge=1, description="reminders to finish a task before it fails")
+
+    task_timeout: Duration = Field(7200.0, gt=0, description="a task may run for so long")
+    loss_limit: int = Field(3, ge=1, description="so many dead workers make a task fail as poison")
+    release_limit: int = Field(5, ge=1, description="a task handed back more often fails")
+    release_delay: Duration = Field(5.0, description="first delay of a released task; it doubles each time")
+    release_delay_max: Duration = Field(300.0, description="the longest such delay")
+    result_ttl: Duration = Field(30 * 86400.0, description="finished tasks are kept for so long")
+    failure_ttl: Duration = Field(365 * 86400.0, description="failed tasks are kept for so long")
+
+    title_limit: int = Field(200, description="characters of a title")
+    prompt_limit: ByteSize = Field(ByteSize(2**20), description="bytes of a prompt")
+    context_limit: ByteSize = Field(ByteSize(256 * 1024), description="bytes of files inlined in a task")
+    result_limit: ByteSize = Field(ByteSize(2**20), description="bytes of a result")
+    artifact_limit: ByteSize = Field(ByteSize(2**20), description="bytes of one artifact")
+    artifact_count: int = Field(8, description="artifacts of a task")
+    batch_limit: int = Field(100_000, description="tasks in one `coord submit --from`")
+    event_limit: int = Field(100_000, description="events kept in the stream pool:events")
+
+    tick: Duration = Field(1.0, gt=0, le=1.0, description="time between two rounds of the coordinator")
+    leader_ttl: Duration = Field(2.5, description="a coordinator silent for so long is replaced")
+    sweep: Duration = Field(30.0, gt=0, description="time between two searches for strays")
+    active_window: Duration = Field(120.0, description="a worker heard of since then is active")
+    worker_memory: Duration = Field(3600.0, description="stopped and dead workers are shown for so long")
+    backstop: Duration = Field(86400.0, description="RQ's own deadlines are parked so far ahead")
+
+    trigger_channel: str = Field("claude-trigger", description="pub/sub channel of triggers")
+    trigger_stream: str = Field("claude-triggers", description="stream of durable triggers")
+    trigger_allow: Names = Field([], description="task fields that a trigger may set beside the safe ones")
+    trigger_limit: ByteSize = Field(ByteSize(64 * 1024), description="bytes of a trigger")
+
+    played: bool = Field(False, description="(demo) the worker's model is played by a script")
+
+    @field_validator("queue", "queues")
+    @classmethod
+    def _check_queues(cls, value: str | list[str]) -> str | list[str]:
+        for name in [value] if isinstance(value, str) else value:
+            if not units.is_queue(name):
+                raise ValueError(f"{name!r} is not a queue name: letters, digits, '.', '_' and '-'")
+        if not value:
+            raise ValueError("a worker serves at least one queue")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        config = config_path()
+        toml = (TomlConfigSettingsSource(settings_cls, config),) if config else ()
+        return (init_settings, env_settings, *toml)
+
+
+def config_path() -> Path | None:
+    """The coord.toml in force: COORD_CONFIG, the nearest one above here, or the user's own."""
+    named = os.environ.get("COORD_CONFIG")
+    if named:
+        path = Path(named)
+        if not path.is_file():
+            raise SettingsError(f"COORD_CONFIG names {named}, which is not a file")
+        return path
+    here = Path.cwd()
+    candidates = [folder / CONFIG_NAME for folder in (here, *here.parents)]
+    candidates.append(compiled.user_dir("XDG_CONFIG_HOME", ".config") / CONFIG_NAME)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def project_home() -> Path:
+    """The folder of coord's own files: .coord beside coord.toml or above here, else the user's state."""
+    config = config_path()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / ".coord").is_dir() or (config is not None and config.parent == folder):
+            return folder / ".coord"
+    return compiled.user_dir("XDG_STATE_HOME", ".local/state") / "coord"
+
+
+def load(**given: Any) -> Settings:
+    """The settings in force, with ``given`` over all.
+
+    Raises:
+        SettingsError: A key is unknown or a value is wrong; the message is one line.
+    """
+    for variable in sorted(os.environ):
+        name = variable.removeprefix("COORD_").lower()
+        if variable.startswith("COORD_") and variable not in PROCESS_VARIABLES:
+            if name not in Settings.model_fields:
+                raise SettingsError(f"{variable} is not a setting: `coord settings` lists them")
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(
+                f"{where} is not a setting ({config_path()}): `coord settings` lists them"
+            ) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"setting {where}: {message}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{config_path()} is not TOML: {error}") from None
+    if not settings.home:
+        settings = settings.model_copy(update={"home": str(project_home())})
+    return settings
+
+
+def kind(name: str) -> str:
+    """How the compiled settings read a variable: duration, size, int, bool, list or str."""
+    annotation = Settings.model_fields[name].annotation
+    if Settings.model_fields[name].metadata and annotation is float:
+        return "duration"
+    if annotation is ByteSize:
+        return "size"
+    if annotation is bool:
+        return "bool"
+    if annotation is int:
+        return "int"
+    if get_args(annotation) and annotation.__class__ is not type and annotation == list[str]:
+        return "list"
+    return "str"
+
+
+def compile_values(settings: Settings) -> dict[str, Any]:
+    """What hooks and helpers need to know: the values, how to read overrides, and RQ's key names."""
+    values = {name: value for name, value in settings.model_dump().items() if name != "redis_url"}
+    values["redis_url"] = settings.redis_url
+    return {
+        "format": compiled.FORMAT,
+        "values": values,
+        "kinds": {name: kind(name) for name in Settings.model_fields},
+        "templates": keys.templates(),
+        "rq_version": metadata.version("rq"),
+    }
+
+
+def compile_settings(settings: Settings, path: Path | None = None) -> Path:
+    """Write the compiled settings (by default to HOME/compiled.json) and return where they are."""
+    target = path or Path(settings.home) / compiled.NAME
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".compiled-")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:  # mkstemp makes it 0600: it may hold a password
+        json.dump(compile_values(settings), file, indent=1)
+    os.replace(temporary, target)
+    return target
+
+
+def redis_url(settings: Settings) -> str:
+    """The Redis in force: the setting, else the embedded server of this project, else the usual port."""
+    return compiled.redis_url(settings.redis_url, settings.home)
+
+
+def compile_for_hooks(path: str) -> str | None:
+    """Print the compiled settings for a hook that found none, and keep them where that is possible.
+
+    Returns an error line (the process's exit message) or None.
+    """
+    try:
+        settings = load(**({"home": str(Path(path).parent)} if path else {}))
+        target = Path(path or Path(settings.home) / compiled.NAME)
+        data = compile_values(settings)
+    except SettingsError as error:
+        return str(error)
+    try:
+        compile_settings(settings, target)
+    except OSError:
+        pass  # a read-only disk: the hook goes on with what it reads from us
+    print(json.dumps({**data, "path": str(target)}))
+    return None

@@ -1,0 +1,307 @@
+"""Tasks and workers as people and programs look at them: reading only, in few round trips."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from pool import clock, keys, model, payload
+from pool.errors import UnknownTask, UnknownWorker
+
+_TASK_FIELDS = (
+    "status", "description", "origin", "worker_name", "pool_worker", "pool_attempts", "pool_losses",
+    "pool_releases", "retries_left", "created_at", "enqueued_at", "started_at", "ended_at", "timeout",
+    "dependency_ids", "pool_error", "pool_progress", "pool_not_before", "pool_unique", "exc_info", "pool_token",
+)  # fmt: skip
+
+#: How many ids one pipeline asks for.
+_PAGE = 500
+
+
+@dataclass
+class TaskView:
+    """A task as it stands in Redis."""
+
+    id: str
+    title: str
+    status: str
+    queue: str
+    priority: str
+    worker: str | None
+    attempts: int
+    losses: int
+    releases: int
+    retries_left: int
+    created_at: str | None
+    started_at: str | None
+    ended_at: str | None
+    run_at: str | None
+    after: list[str]
+    error: str | None
+    progress: str | None
+    unique: str | None
+    timeout: int | None
+    result: Any = None
+    artifacts: list[str] = field(default_factory=list)
+
+
+@dataclass
+class WorkerView:
+    """A worker as it stands in Redis, each state with its evidence and that evidence's age."""
+
+    id: str
+    state: str
+    evidence: str
+    state_age: float
+    task: str | None
+    title: str | None
+    last_heartbeat: float
+    last_heartbeat_at: str | None
+    idle_left: float | None
+    idle_limit: float
+    queues: list[str]
+    tasks: int
+    host: str
+    pid: int
+    cwd: str
+    session: str
+    epoch: int
+    draining: bool
+    parked_until: str | None
+    registered_at: str | None
+
+
+def _text(raw: bytes | None) -> str:
+    return raw.decode("utf-8", "replace") if raw else ""
+
+
+def _pairs(raw: Any) -> dict[str, bytes]:
+    return {_text(key): value for key, value in raw.items()}
+
+
+def _whole(raw: bytes | None) -> int:
+    try:
+        return int(raw or 0)
+    except ValueError:
+        return 0
+
+
+def _exc_text(raw: bytes | None) -> str:
+    if not raw:
+        return ""
+    try:
+        return zlib.decompress(raw).decode("utf-8", "replace")
+    except zlib.error:
+        return raw.decode("utf-8", "replace")
+
+
+def _task(task_id: str, values: Sequence[bytes | None]) -> TaskView | None:
+    f = dict(zip(_TASK_FIELDS, values, strict=True))
+    if not f["status"]:
+        return None
+    queue, priority = model.split_queue(_text(f["origin"]))
+    status = _text(f["status"])
+    try:
+        after = [str(each) for each in json.loads(f["dependency_ids"] or b"[]")]
+    except ValueError:
+        after = []
+    error = _exc_text(f["exc_info"]) if status == "failed" else ""
+    holder = f["worker_name"] if status in ("started", "finished", "failed") else None
+    return TaskView(
+        id=task_id, title=_text(f["description"]), status=status, queue=queue, priority=priority,
+        worker=_text(holder) or None, attempts=_whole(f["pool_attempts"]), losses=_whole(f["pool_losses"]),
+        releases=_whole(f["pool_releases"]), retries_left=_whole(f["retries_left"]),
+        created_at=_text(f["created_at"]) or None, started_at=_text(f["started_at"]) or None,
+        ended_at=_text(f["ended_at"]) or None,
+        run_at=model.utc(float(f["pool_not_before"])) if f["pool_not_before"] else None,
+        after=after, error=error or _text(f["pool_error"]) or None, progress=_text(f["pool_progress"]) or None,
+        unique=_text(f["pool_unique"]) or None, timeout=_whole(f["timeout"]) or None,
+    )  # fmt: skip
+
+
+def tasks(connection: redis.Redis, ids: Iterable[str]) -> list[TaskView]:
+    """The tasks of these ids that exist, in that order, without their results."""
+    wanted = list(ids)
+    found: list[TaskView] = []
+    for first in range(0, len(wanted), _PAGE):
+        page = wanted[first : first + _PAGE]
+        pipe = connection.pipeline(transaction=False)
+        for task_id in page:
+            pipe.hmget(keys.key("job", task_id), list(_TASK_FIELDS))
+        views = (_task(task_id, values) for task_id, values in zip(page, pipe.execute(), strict=True))
+        found += [view for view in views if view is not None]
+    return found
+
+
+def task(connection: redis.Redis, task_id: str) -> TaskView:
+    """One task with its result and the names of its artifacts.
+
+    Raises:
+        UnknownTask: There is none.
+    """
+    found = tasks(connection, [task_id])
+    if not found:
+        raise UnknownTask(f"there is no task {task_id!r} (it may have expired): `coord tasks` lists them")
+    view = found[0]
+    view.result = result(connection, task_id) if view.status == "finished" else None
+    view.artifacts = sorted(_text(name) for name in connection.hkeys(f"pool:artifacts:{task_id}"))
+    return view
+
+
+def result(connection: redis.Redis, task_id: str) -> Any:
+    """The committed result, or None (of a finished task: it was None, or has expired)."""
+    entries = connection.xrevrange(keys.key("results", task_id), count=1)
+    for _, raw in entries:
+        value = _pairs(raw).get("return_value")
+        if value:
+            try:
+                return json.loads(base64.b64decode(value))
+            except (ValueError, binascii.Error):
+                return _text(value)
+    return None
+
+
+def fields(connection: redis.Redis, task_id: str) -> dict[str, Any]:
+    """What the task says: prompt, context, cwd ...
+
+    Raises:
+        UnknownTask: There is none.
+    """
+    data = connection.hget(keys.key("job", task_id), "data")
+    if data is None:
+        raise UnknownTask(f"there is no task {task_id!r} (it may have expired): `coord tasks` lists them")
+    return payload.decode(data)
+
+
+def queue_names(connection: redis.Redis) -> list[str]:
+    """Every RQ queue there is, priorities included."""
+    prefix = len(keys.key("queue", ""))
+    return sorted(_text(key)[prefix:] for key in connection.smembers(keys.templates()["queues"]))
+
+
+def ids_by_status(connection: redis.Redis, status: str, queue: str, limit: int) -> list[str]:
+    """Ids in one state: queued ones in the order in which they will be claimed, others newest first."""
+    found: list[str] = []
+    names = [q for q in queue_names(connection) if not queue or model.split_queue(q)[0] == queue]
+    order = {"high": 0, "normal": 1, "low": 2}
+    names.sort(key=lambda name: order.get(model.split_queue(name)[1], 3))
+    for name in names:
+        if status == "queued":
+            raw = connection.lrange(keys.key("queue", name), 0, limit - 1)
+        else:
+            raw = connection.zrevrange(keys.key(status, name), 0, limit - 1)
+        found += [_text(member).partition(":")[0] for member in raw]
+    return list(dict.fromkeys(found))
+
+
+def latest_ids(connection: redis.Redis, first: int, last: int) -> list[str]:
+    """Ids of the tasks made last, newest first."""
+    return [_text(raw) for raw in connection.zrevrange("pool:tasks", first, last)]
+
+
+_WORKER_FIELDS = (
+    "epoch", "state", "state_at", "evidence", "claim", "beat_at", "active_at", "idle_limit", "queues", "tasks",
+    "host", "pid", "cwd", "session", "draining", "park_until", "registered_at", "parked_at",
+)  # fmt: skip
+
+
+def workers(connection: redis.Redis, departed: bool = True) -> list[WorkerView]:
+    """Every live worker (and, unless told otherwise, those that left a while ago), by id."""
+    now = server_time(connection)
+    live = [_text(raw) for raw in connection.zrange("pool:workers", 0, -1)]
+    gone = [_text(raw) for raw in connection.zrange("pool:departed", 0, -1)] if departed else []
+    return _workers(connection, [*live, *gone], now)
+
+
+def worker(connection: redis.Redis, worker_id: str) -> WorkerView:
+    """One worker.
+
+    Raises:
+        UnknownWorker: There is none.
+    """
+    found = _workers(connection, [worker_id], server_time(connection))
+    if not found:
+        raise UnknownWorker(f"there is no worker {worker_id!r}: `coord workers` lists them")
+    return found[0]
+
+
+def server_time(connection: redis.Redis) -> float:
+    """Seconds since 1970 on Redis' own clock."""
+    seconds, micros = connection.time()
+    return float(seconds) + micros / 1e6
+
+
+def _workers(connection: redis.Redis, ids: Sequence[str], now: float) -> list[WorkerView]:
+    found: list[WorkerView] = []
+    for first in range(0, len(ids), _PAGE):
+        page = ids[first : first + _PAGE]
+        pipe = connection.pipeline(transaction=False)
+        for worker_id in page:
+            pipe.hmget(f"pool:worker:{worker_id}", list(_WORKER_FIELDS))
+        for worker_id, values in zip(page, pipe.execute(), strict=True):
+            f = dict(zip(_WORKER_FIELDS, values, strict=True))
+            if f["epoch"]:
+                found.append(_worker(worker_id, f, now))
+    held = [view.task for view in found if view.task]
+    titles = {each.id: each.title for each in tasks(connection, held)}
+    for view in found:
+        view.title = titles.get(view.task or "")
+    return sorted(found, key=lambda view: view.id)
+
+
+def _worker(worker_id: str, f: dict[str, bytes | None], now: float) -> WorkerView:
+    def number(name: str) -> float:
+        return float(f[name] or 0)
+
+    state = _text(f["state"])
+    gone = state in ("stopped", "dead")
+    left = number("active_at") + number("idle_limit") - now
+    if f["parked_at"]:
+        left += now - number("parked_at")
+    until = number("park_until")
+    return WorkerView(
+        id=worker_id, state="draining" if f["draining"] and state == "waiting" else state,
+        evidence=_text(f["evidence"]), state_age=max(0.0, now - number("state_at")),
+        task=_text(f["claim"]) or None, title=None, last_heartbeat=max(0.0, now - number("beat_at")),
+        last_heartbeat_at=model.utc(number("beat_at")) if f["beat_at"] else None,
+        idle_left=None if gone or f["claim"] else max(0.0, left), idle_limit=number("idle_limit"),
+        queues=_text(f["queues"]).split(","), tasks=_whole(f["tasks"]), host=_text(f["host"]),
+        pid=_whole(f["pid"]), cwd=_text(f["cwd"]), session=_text(f["session"]), epoch=_whole(f["epoch"]),
+        draining=bool(f["draining"]), parked_until=model.utc(until) if until > 0 else None,
+        registered_at=model.utc(number("registered_at")),
+    )  # fmt: skip
+
+
+def wait_for(connection: redis.Redis, ids: Sequence[str], seconds: float | None) -> list[TaskView]:
+    """Wait until all tasks have ended or the time has passed; the tasks as they stand then.
+
+    Wakes on the pool's events, and looks again each second for tasks that a plain RQ worker ends.
+
+    Raises:
+        UnknownTask: A task does not exist.
+    """
+    deadline = None if seconds is None else clock.mono() + seconds
+    newest = connection.xrevrange("pool:events", count=1)
+    last = newest[0][0] if newest else "0-0"
+    while True:
+        found = tasks(connection, ids)
+        missing = set(ids) - {view.id for view in found}
+        if missing:
+            raise UnknownTask(f"there is no task {sorted(missing)[0]!r} (it may have expired)")
+        left = None if deadline is None else deadline - clock.mono()
+        if all(view.status in model.TERMINAL for view in found) or (left is not None and left <= 0):
+            return found
+        pause = 1.0 if left is None else min(1.0, left)
+        reply = connection.xread({"pool:events": last}, count=1000, block=max(1, int(pause * 1000)))
+        for _, entries in reply or []:
+            last = entries[-1][0]
+        if reply:
+            time.sleep(0.01)  # events come in bursts: one look for all of them

@@ -1,0 +1,279 @@
+"""A small RESP client on the standard library, for programs that must start in milliseconds.
+
+Measured (docs/adr/0003-wire-client.md): ``import redis`` costs 110 ms and ``import socket`` 6 ms; this
+module uses the C module under ``socket`` and costs less than one. It speaks TCP, TLS and Unix
+sockets, logs in (ACL user or password), selects a database, and can wait for a reply while it
+watches other file descriptors. The handshake travels with the first command: one round trip.
+"""
+
+from __future__ import annotations
+
+import _socket
+import select
+import time
+
+from pool.errors import RedisAway, SettingsError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+#: Seconds to connect and to wait for an ordinary reply.
+TIMEOUT = 5.0
+_CHUNK = 65536
+
+
+class ReplyError(Exception):
+    """Redis answered a command with an error."""
+
+
+class Cancelled(Exception):
+    """A watched file descriptor became ready while a reply was awaited."""
+
+
+class Address:
+    """Where Redis listens: the parts of a ``redis://``, ``rediss://`` or ``unix://`` URL."""
+
+    __slots__ = ("db", "host", "password", "path", "port", "tls", "tls_ca", "tls_verify", "username")
+
+    def __init__(self, url: str) -> None:
+        scheme, mark, rest = url.partition("://")
+        if not mark or scheme not in ("redis", "rediss", "unix"):
+            raise SettingsError("redis_url must start with redis://, rediss:// or unix://")
+        rest, _, query = rest.partition("?")
+        options = dict(pair.partition("=")[::2] for pair in query.split("&") if pair)
+        userinfo, at, rest = rest.rpartition("@")
+        user, _, secret = userinfo.partition(":") if at else ("", "", "")
+        self.username = _unquote(options.get("username", user))
+        self.password = _unquote(options.get("password", secret))
+        self.tls = scheme == "rediss"
+        self.tls_ca = _unquote(options.get("ssl_ca_certs", ""))
+        self.tls_verify = options.get("ssl_cert_reqs", "required") != "none"
+        self.path = ""
+        self.host, self.port = "127.0.0.1", 6379
+        database = options.get("db", "")
+        try:
+            if scheme == "unix":
+                self.path = _unquote(rest)
+            else:
+                where, _, tail = rest.partition("/")
+                database = database or tail
+                host, _, port = where.rpartition(":") if ":" in where.rpartition("]")[2] else (where, "", "")
+                self.host = _unquote(host).strip("[]") or "127.0.0.1"
+                self.port = int(port) if port else 6379
+            self.db = int(database) if database else 0
+        except ValueError:
+            raise SettingsError("redis_url has a port or a database that is not a number") from None
+
+
+def _unquote(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
+
+
+class Connection:
+    """One connection to Redis, opened at the first command and again after a failure."""
+
+    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
+        self.address = Address(url)
+        self.timeout = timeout
+        self._sock: Any = None
+        self._buffer = bytearray()
+        self._pos = 0
+
+    # -- public ---------------------------------------------------------------------------------
+
+    def execute_command(self, *args: Any) -> Any:
+        """Send one command and return its reply (bytes, int, list or None).
+
+        Raises:
+            ReplyError: Redis refused the command.
+            RedisAway: Redis could not be reached, or did not answer in time.
+        """
+        deadline = time.monotonic() + self.timeout
+        try:
+            self._send(_pack(args), deadline)
+            return self._reply(lambda: self._fill(deadline))
+        except OSError as error:
+            self.close()
+            raise RedisAway(_away(self.address, error)) from None
+        except RedisAway:
+            self.close()
+            raise
+
+    def wait_command(self, seconds: float, watch: Callable[[float], bool], *args: Any) -> Any:
+        """Send a blocking command (BLPOP and its like) and wait at most ``seconds`` for the reply.
+
+        ``watch(seconds)`` waits until the socket is readable (True), or the time has passed
+        (False); it may raise Cancelled. The connection is closed when no reply came, so that a
+        late one cannot be taken for the next command's.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            self._send(_pack(args), time.monotonic() + self.timeout)
+
+            def fill() -> None:
+                left = deadline - time.monotonic()
+                if left <= 0 or not watch(left):
+                    raise TimeoutError("no reply")
+                self._receive()
+
+            return self._reply(fill)
+        except TimeoutError:
+            self.close()
+            return None
+        except OSError as error:
+            self.close()
+            raise RedisAway(_away(self.address, error)) from None
+        except (Cancelled, RedisAway):
+            self.close()
+            raise
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for select(); -1 when there is no connection."""
+        return -1 if self._sock is None else int(self._sock.fileno())
+
+    def pending(self) -> bool:
+        """Whether bytes wait inside the TLS layer, where select() cannot see them."""
+        return self.address.tls and self._sock is not None and self._sock.pending() > 0
+
+    def close(self) -> None:
+        """Drop the connection; the next command opens another."""
+        if self._sock is not None:
+            self._sock.close()
+        self._sock = None
+        self._buffer.clear()
+        self._pos = 0
+
+    # -- the line -------------------------------------------------------------------------------
+
+    def _send(self, command: bytes, deadline: float) -> None:
+        hello: list[tuple[str, ...]] = []
+        if self._sock is None:
+            self._open()
+            at = self.address
+            if at.password or at.username:
+                hello.append(("AUTH", at.username, at.password) if at.username else ("AUTH", at.password))
+            if at.db:
+                hello.append(("SELECT", str(at.db)))
+        self._sock.settimeout(max(0.001, deadline - time.monotonic()))
+        self._sock.sendall(b"".join([*(_pack(each) for each in hello), command]))
+        for _ in hello:
+            try:
+                self._reply(lambda: self._fill(deadline))
+            except ReplyError as error:
+                raise RedisAway(f"Redis refused the login or the database: {error}") from None
+
+    def _open(self) -> None:
+        at = self.address
+        if at.path:
+            sock: Any = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+            sock.settimeout(self.timeout)
+            sock.connect(at.path)
+        elif at.tls:
+            import socket
+            import ssl
+
+            context = ssl.create_default_context(cafile=at.tls_ca or None)
+            if not at.tls_verify:
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            raw = socket.create_connection((at.host, at.port), self.timeout)
+            sock = context.wrap_socket(raw, server_hostname=at.host)
+        else:
+            problem: OSError = OSError(f"{at.host} has no address")
+            # As bytes: a str host would import the whole idna codec (4 ms).
+            name = at.host.encode() if at.host.isascii() else at.host
+            for family, kind, proto, _, where in _socket.getaddrinfo(
+                name, at.port, 0, _socket.SOCK_STREAM
+            ):
+                sock = _socket.socket(family, kind, proto)
+                sock.settimeout(self.timeout)
+                try:
+                    sock.connect(where)
+                    break
+                except OSError as error:
+                    sock.close()
+                    problem = error
+            else:
+                raise problem
+            sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        self._sock = sock
+
+    def _fill(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("no reply in time")
+        self._sock.settimeout(left)
+        self._receive()
+
+    def _receive(self) -> None:
+        data = self._sock.recv(_CHUNK)
+        if not data:
+            raise ConnectionResetError("Redis closed the connection")
+        self._buffer += data
+
+    # -- RESP -----------------------------------------------------------------------------------
+
+    def _reply(self, fill: Callable[[], None]) -> Any:
+        value = self._parse(fill)
+        del self._buffer[: self._pos]
+        self._pos = 0
+        if isinstance(value, ReplyError):
+            if str(value).startswith(("NOAUTH", "LOADING", "MASTERDOWN", "READONLY", "WRONGPASS")):
+                raise RedisAway(f"Redis is not ready for us: {value}")
+            raise value
+        return value
+
+    def _line(self, fill: Callable[[], None]) -> bytes:
+        while True:
+            end = self._buffer.find(b"\r\n", self._pos)
+            if end >= 0:
+                line = bytes(self._buffer[self._pos : end])
+                self._pos = end + 2
+                return line
+            fill()
+
+    def _parse(self, fill: Callable[[], None]) -> Any:
+        line = self._line(fill)
+        kind, rest = line[:1], line[1:]
+        if kind == b"+":
+            return rest
+        if kind == b":":
+            return int(rest)
+        if kind == b"$":
+            size = int(rest)
+            if size < 0:
+                return None
+            while len(self._buffer) < self._pos + size + 2:
+                fill()
+            data = bytes(self._buffer[self._pos : self._pos + size])
+            self._pos += size + 2
+            return data
+        if kind == b"*":
+            return None if rest == b"-1" else [self._parse(fill) for _ in range(int(rest))]
+        if kind == b"-":
+            return ReplyError(rest.decode("utf-8", "replace"))
+        raise ConnectionResetError("what answers there does not speak Redis' protocol")
+
+
+def _pack(args: tuple[Any, ...]) -> bytes:
+    parts = [b"*%d\r\n" % len(args)]
+    for arg in args:
+        data = arg if isinstance(arg, bytes) else str(arg).encode("utf-8", "surrogateescape")
+        parts.append(b"$%d\r\n%s\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+def _away(at: Address, error: OSError) -> str:
+    where = at.path or f"{at.host}:{at.port}"
+    what = error.strerror or str(error) or type(error).__name__
+    return f"Redis at {where} cannot be reached ({what}); `coord up` starts one, COORD_REDIS_URL names another"
+
+
+def readable(fd: int, seconds: float) -> bool:
+    """Wait until a descriptor is readable (True) or the time has passed (False)."""
+    return bool(select.select([fd], [], [], seconds)[0])
