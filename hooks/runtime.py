@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 
 from pool import compiled, jsonlite, local, process, scripts, units, wire
-from pool.errors import CoordError, RedisAway
+from pool.enroll import enroll
+from pool.errors import RedisAway
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 #: Bytes of a payload that are read at most.
 PAYLOAD_LIMIT = 16 * 1024 * 1024
-LOG_LIMIT = 1024 * 1024
 
 
 class Hook:
@@ -57,55 +56,23 @@ class Hook:
             return None  # a sub-agent's stop is not the worker's
         self.session = local.of_process(self.settings, self.pid)
         if self.session is None and self.chosen and not local.nested(self.settings, self.pid, dict(os.environ)):
-            self.session = enroll(self)
+            self.enroll()
+        return self.session
+
+    def enroll(self) -> local.Session | None:
+        """Register the session's process (anew) as a worker and start its keeper; None if it is gone.
+
+        Raises:
+            RedisAway: Redis did not answer.
+        """
+        self.session = enroll(
+            self.settings, self.pool, self.pid, self.text("session_id"), self.text("cwd") or os.getcwd()
+        )
         return self.session
 
     def log(self, message: str) -> None:
         """A line in HOME/hooks.log, which is cut when it grows over 1 MiB."""
-        log(self.settings.home, message)
-
-
-def enroll(hook: Hook) -> local.Session | None:
-    """Register the session's process as a worker and start its keeper; None if it is gone.
-
-    Raises:
-        RedisAway: Redis did not answer.
-    """
-    process_key = process.key(hook.pid)
-    if not process_key:
-        return None
-    session = local.Session(hook.settings.home, process_key)
-    session.load()
-    host = _host()
-    name = str(session.data.get("worker") or "") or _given_name() or f"{host}-{hook.pid}"
-    values = hook.settings.values
-    for _ in range(5):
-        verdict, caller = hook.pool.register(
-            name, process_key, hook.text("session_id"), host, hook.pid, values["queues"],
-            values["idle_limit"], values["max_tasks"], hook.text("cwd") or os.getcwd(),
-            (hook.settings.rq_version, sys.version.split()[0]),
-        )  # fmt: skip
-        if verdict != "taken":
-            break
-        name = f"{name[:190]}-{os.urandom(2).hex()}"
-    else:
-        raise CoordError(f"no free name like {name} for this worker")
-    session.save(
-        worker=caller.worker, epoch=caller.epoch, session_id=hook.text("session_id"), stopped=False,
-        verdict=verdict,
-    )  # fmt: skip
-    session.data["keeper"] = session.ensure_keeper(hook.settings.path)
-    return session
-
-
-def _given_name() -> str:
-    name = os.environ.get("COORD_WORKER_ID") or os.environ.get("WORKER_ID") or ""
-    return name if units.is_worker_id(name) else ""
-
-
-def _host() -> str:
-    name = os.uname().nodename.split(".")[0]
-    return name if units.is_worker_id(name) else "worker"
+        local.log(self.settings.home, message)
 
 
 def say(output: dict[str, Any]) -> bool:
@@ -150,9 +117,9 @@ def run(handler: Callable[[Hook], None], argv: list[str] | None = None) -> None:
         home = settings.home
         handler(Hook(payload, settings, "--worker" in args))
     except RedisAway as error:
-        log(home, f"{payload.get('hook_event_name', '?')}: {error}")
+        local.log(home, f"{payload.get('hook_event_name', '?')}: {error}")
     except Exception as error:
-        log(home, f"{payload.get('hook_event_name', '?')}: {type(error).__name__}: {error}{_where(error)}")
+        local.log(home, f"{payload.get('hook_event_name', '?')}: {type(error).__name__}: {error}{_where(error)}")
     sys.exit(0)
 
 
@@ -165,18 +132,3 @@ def _where(error: BaseException) -> str:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
-
-
-def log(home: str, message: str) -> None:
-    """A line in HOME/hooks.log; a disk that cannot be written loses it, the session goes on."""
-    if not home:
-        return
-    path = os.path.join(home, "hooks.log")
-    try:
-        os.makedirs(home, mode=0o700, exist_ok=True)
-        if os.path.exists(path) and os.stat(path).st_size > LOG_LIMIT:
-            os.replace(path, path + ".1")
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} [{os.getpid()}] {' '.join(message.split())}\n")
-    except OSError:
-        return

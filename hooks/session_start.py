@@ -16,7 +16,7 @@ def handle(hook: runtime.Hook) -> None:
     known = local.of_process(hook.settings, hook.pid)
     if known is None and (not hook.chosen or local.nested(hook.settings, hook.pid, dict(os.environ))):
         return
-    session = hook.session = runtime.enroll(hook)
+    session = hook.enroll()
     if session is None:
         return
     launcher.export(hook, session)

@@ -75,7 +75,7 @@ class Stop:
     def _gone(self, look: Look, window: float) -> bool:
         """Given up on while it lived (a frozen machine, a long outage): it comes back as a new owner."""
         self.hook.log(f"{self.session.caller.worker} was given up on; it registers anew")
-        session = runtime.enroll(self.hook)
+        session = self.hook.enroll()
         if session is None:
             return True
         self.session, self.ticket = session, "new"

@@ -22,13 +22,13 @@ def handle(hook: runtime.Hook) -> None:
     if session is None:
         return
     if session.data.get("stopped"):
-        session = runtime.enroll(hook)
+        session = hook.enroll()
         if session is None:
             return
     session.ensure_keeper(hook.settings.path)
     verdict, handed, state = hook.pool.prompt(session.caller, by_person(hook.text("prompt")))
     if verdict == "gone":
-        session = runtime.enroll(hook)
+        session = hook.enroll()
         hook.log(f"the worker was {state or 'forgotten'}; it registers anew")
     elif handed is not None and session is not None:
         if runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields))):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import time
 
 from pool import jsonlite, process
 from pool.claim import Caller
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pool.compiled import Compiled
 
 KEEPER = os.path.join(ROOT, "workers", "keeper.py")
+
+#: hooks.log is cut when it grows over so many bytes.
+LOG_LIMIT = 1024 * 1024
 
 #: Set in a session's Bash: which process is the worker there (a nested session is another one).
 SESSION_VARIABLE = "COORD_SESSION"
@@ -145,15 +149,13 @@ class Session:
             [sys.executable, *keeper_argv(), compiled_path, self.key, caller.worker, caller.epoch]
         )
 
-    # -- commits that wait for Redis ---------------------------------------------------------------------
 
-    def outbox(self) -> list[str]:
-        """Paths of the commits that Redis has not taken yet, oldest first."""
-        folder = os.path.join(self.folder, "outbox")
-        try:
-            return sorted(os.path.join(folder, n) for n in os.listdir(folder) if n.endswith(".json"))
-        except OSError:
-            return []
+def commits(folder: str) -> list[str]:
+    """Paths of the commits in an outbox that Redis has not taken yet, oldest name first."""
+    try:
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".json"))
+    except OSError:
+        return []
 
 
 def keeper_argv() -> list[str]:
@@ -197,3 +199,18 @@ def nested(compiled: Compiled, pid: int, environ: dict[str, str]) -> bool:
         os.path.isfile(os.path.join(compiled.home, "sessions", process.key(up), "session.json"))
         for up in process.ancestors(pid)
     )
+
+
+def log(home: str, message: str) -> None:
+    """A line in HOME/hooks.log; a disk that cannot be written loses it, the session goes on."""
+    if not home:
+        return
+    path = os.path.join(home, "hooks.log")
+    try:
+        os.makedirs(home, mode=0o700, exist_ok=True)
+        if os.path.exists(path) and os.stat(path).st_size > LOG_LIMIT:
+            os.replace(path, path + ".1")
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} [{os.getpid()}] {' '.join(message.split())}\n")
+    except OSError:
+        return

@@ -17,6 +17,7 @@ import select
 
 from pool import compiled, jsonlite, local, process, scripts, wire
 from pool.claim import Caller, Claim
+from pool.enroll import enroll
 from pool.errors import CoordError, RedisAway, StaleClaim
 
 TYPE_CHECKING = False
@@ -80,13 +81,20 @@ class Keeper:
         if self.session.caller.epoch != self.caller.epoch:
             self.caller = self.session.caller  # registered anew by a hook: go on for that one
             return bool(self.caller.worker)
-        if answer.state == "dead":
-            # Given up on while it lived: what it held is not its any more, and it must know.
-            self.session.tell(
-                "This worker was given up on for a while (its machine was frozen or cut off). The task it "
-                "held is not yours any more: drop it and end your turn."
-            )
-        return bool(self.session.outbox())
+        if answer.state == "stopped" or self.session.data.get("stopped"):
+            return False
+        # Given up on while it lived: what it held is not its any more, and it must know. The session
+        # comes back as a new owner, so that nobody takes a live one for dead.
+        self.session.tell(
+            "This worker was given up on for a while (its machine was frozen or cut off). The task it held "
+            "is not yours any more: drop it, do not commit its work, and end your turn."
+        )
+        session_id = str(self.session.data.get("session_id", ""))
+        session = enroll(self.settings, self.pool, self.session.pid, session_id, os.getcwd())
+        if session is None:
+            return True  # it died just now: the watch will say so
+        self.caller = session.caller
+        return True
 
     def _report_death(self) -> None:
         """The session's process is gone: its task is claimable as soon as Redis knows."""
@@ -101,26 +109,35 @@ class Keeper:
                 break
             except RedisAway:
                 time.sleep(0.2)
-        if not self.session.outbox():
+        if not local.commits(os.path.join(self.session.folder, "outbox")):
             _remove(self.session.folder)
 
 
 def flush_outbox(session: local.Session, pool: scripts.Pool) -> None:
-    """Send the commits that Redis has not taken yet; a refused one is set aside as `.refused`.
+    """Send the commits of a session that Redis has not taken yet.
 
     Raises:
         RedisAway: Redis does not take them now either.
     """
-    for path in session.outbox():
+    flush_folder(os.path.join(session.folder, "outbox"), pool)
+
+
+def flush_folder(folder: str, pool: scripts.Pool) -> None:
+    """Send the commits kept in a folder; a refused one is set aside as `.refused`.
+
+    Raises:
+        RedisAway: Redis does not take them now either.
+    """
+    for path in local.commits(folder):
         try:
             with open(path, encoding="utf-8") as file:
                 commit: dict[str, Any] = jsonlite.loads(file.read())
             send_commit(pool, commit)
+        except FileNotFoundError:
+            continue  # another process sent it
         except (StaleClaim, ValueError, KeyError, TypeError):
             os.replace(path, path + ".refused")  # too late, or damaged: kept for people to look at
             continue
-        except FileNotFoundError:
-            continue  # another process sent it
         os.unlink(path)
 
 
@@ -166,9 +183,7 @@ def main(argv: list[str]) -> int:
             pass  # no disk, no lock: SessionStart has started but this one
         Keeper(settings, session, Caller(worker, epoch)).run()
     except (CoordError, OSError) as error:
-        from hooks.runtime import log
-
-        log(os.path.dirname(compiled_path), f"keeper of {worker}: {error}")
+        local.log(os.path.dirname(compiled_path), f"keeper of {worker}: {error}")
         return 1
     return 0
 

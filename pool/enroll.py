@@ -1,0 +1,61 @@
+"""Make a session's process a worker of the pool, or bring it back as a new owner. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pool import local, process, units
+from pool.errors import CoordError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pool.compiled import Compiled
+    from pool.scripts import Pool
+
+
+def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) -> local.Session | None:
+    """Register a process as a worker, note it on disk and start its keeper; None if the process is gone.
+
+    A name that belongs to another live process gets a suffix.
+
+    Raises:
+        RedisAway: Redis did not answer.
+        CoordError: No free name was found.
+    """
+    process_key = process.key(pid)
+    if not process_key:
+        return None
+    session = local.Session(settings.home, process_key)
+    session.load()
+    host = host_name()
+    name = str(session.data.get("worker") or "") or given_name() or f"{host}-{pid}"
+    values = settings.values
+    for _ in range(5):
+        verdict, caller = pool.register(
+            name, process_key, session_id, host, pid, values["queues"], values["idle_limit"],
+            values["max_tasks"], cwd, (settings.rq_version, sys.version.split()[0]),
+        )  # fmt: skip
+        if verdict != "taken":
+            break
+        name = f"{name[:190]}-{os.urandom(2).hex()}"
+    else:
+        raise CoordError(f"no free name like {name} for this worker")
+    session.save(
+        worker=caller.worker, epoch=caller.epoch, session_id=session_id or session.data.get("session_id", ""),
+        stopped=False, verdict=verdict,
+    )  # fmt: skip
+    session.data["keeper"] = session.ensure_keeper(settings.path)
+    return session
+
+
+def given_name() -> str:
+    """The worker id that the environment gives ('' when there is none, or it cannot be one)."""
+    name = os.environ.get("COORD_WORKER_ID") or os.environ.get("WORKER_ID") or ""
+    return name if units.is_worker_id(name) else ""
+
+
+def host_name() -> str:
+    """This machine's short name."""
+    name = os.uname().nodename.split(".")[0]
+    return name if units.is_worker_id(name) else "worker"

@@ -1,0 +1,88 @@
+"""A real redis-server for the tests: started on a free port, ended by process id."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from pool import connect, model, scripts
+from pool import settings as settings_module
+from pool.claim import Caller
+from pool.settings import Settings
+from tests.server import Server
+
+ROOT = Path(__file__).resolve().parent.parent
+
+for _name in [name for name in os.environ if name.startswith(("COORD_", "CLAUDE", "WORKER_ID"))]:
+    del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One redis-server for all tests that do not end it. A missing one fails; it never skips."""
+    with Server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A redis-server of the test's own (with AOF), to be killed and started again."""
+    with Server(tmp_path / "redis", appendonly=True) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings on an empty database, with a HOME of the test's own."""
+    monkeypatch.setenv("COORD_REDIS_URL", server.url)
+    monkeypatch.setenv("COORD_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return settings_module.load()
+
+
+@pytest.fixture
+def conn(server: Server, settings: Settings) -> Iterator[redis.Redis]:
+    """A client of the empty database."""
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def pool(settings: Settings, conn: redis.Redis) -> scripts.Pool:
+    """The transitions over the empty database."""
+    return connect.pool(settings, conn)
+
+
+@pytest.fixture
+def submit(pool: scripts.Pool, settings: Settings) -> Callable[..., str]:
+    """Submit a task by its fields; its id."""
+
+    def run(prompt: str = "do it", **fields: Any) -> str:
+        spec = model.parse_spec({"prompt": prompt, **fields})
+        task_id, record = model.record(spec, settings, time.time())
+        reply = pool.submit([record])
+        assert reply[0] == "ok", reply
+        return task_id
+
+    return run
+
+
+@pytest.fixture
+def register(pool: scripts.Pool) -> Callable[..., Caller]:
+    """Register a worker that has no process; its caller."""
+
+    def run(worker: str = "w1", queues: tuple[str, ...] = ("tasks",), idle: float = 600.0, process: str = "") -> Caller:
+        verdict, caller = pool.register(
+            worker, process, "session", "host", 1, list(queues), idle, 0, "/", ("2.12", "3.11")
+        )
+        assert verdict in ("new", "attached", "rebound"), verdict
+        return caller
+
+    return run

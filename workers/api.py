@@ -1,0 +1,112 @@
+"""coord-worker as Python functions. Each call is one worker's; ``worker_id`` says which."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from pool import compiled, jsonlite, scripts, wire
+from pool.claim import Caller, Claim
+from pool.errors import NotRegistered, StaleClaim, UsageError
+from workers import identity
+
+
+@cache
+def _context(path: str = "") -> tuple[compiled.Compiled, scripts.Pool]:
+    settings = compiled.load(path)
+    return settings, scripts.Pool(wire.Connection(settings.url), settings.values, settings.templates)
+
+
+def _attend(worker_id: str) -> tuple[scripts.Pool, Caller]:
+    settings, pool = _context()
+    me = identity.whoami(settings, worker_id)
+    return pool, identity.attend(settings, pool, me)
+
+
+def claim_task(worker_id: str) -> dict[str, Any] | None:
+    """The worker's next task, or None: ``id``, ``claim`` (TASK.TOKEN), ``attempt`` and the task's fields.
+
+    A worker that holds a task gets that one again.
+
+    Raises:
+        NotRegistered: The registration ended.
+        RedisAway: Redis cannot be reached.
+    """
+    pool, caller = _attend(worker_id)
+    look = pool.claim(caller)
+    if look.verdict == "gone":
+        raise NotRegistered
+    if look.handed is None:
+        return None
+    if look.handed.provisional:
+        pool.confirm(caller, look.handed.claim)
+    claim = look.handed.claim
+    return {"id": claim.task_id, "claim": str(claim), "attempt": look.handed.attempts, **look.handed.fields}
+
+
+def complete_task(task_id: str, worker_id: str, result: Any = None) -> bool:
+    """Commit a result (anything JSON can hold); False if it was committed already.
+
+    ``task_id`` may be a bare id or the claim, TASK.TOKEN.
+
+    Raises:
+        StaleClaim: The task is not this worker's any more: drop it.
+        UsageError: The result is no JSON, or too large.
+        RedisAway: Redis cannot be reached.
+    """
+    settings, _ = _context()
+    pool, caller = _attend(worker_id)
+    try:
+        text = jsonlite.dumps(result)
+    except TypeError as error:
+        raise UsageError(f"the result cannot be kept: {error}") from None
+    if len(text.encode()) > settings["result_limit"]:
+        raise UsageError(f"the result has {len(text.encode()):,} bytes, the limit is {settings['result_limit']:,}")
+    return pool.complete(caller, Claim.parse(task_id), text) == "done"
+
+
+def fail_task(task_id: str, worker_id: str, error: str, retry: bool = True) -> str:
+    """Report a failure: ``queued`` or ``scheduled`` (it is tried again), ``failed`` or ``already``.
+
+    Raises:
+        StaleClaim: The task is not this worker's any more.
+        RedisAway: Redis cannot be reached.
+    """
+    pool, caller = _attend(worker_id)
+    return pool.fail(caller, Claim.parse(task_id), error, retry)[0]
+
+
+def heartbeat(worker_id: str, task_id: str = "") -> bool:
+    """Say that the worker lives.
+
+    Raises:
+        StaleClaim: The task was taken away.
+        RedisAway: Redis cannot be reached.
+    """
+    pool, caller = _attend(worker_id)
+    answer = pool.beat(caller, Claim.parse(task_id) if task_id else None)
+    if answer.verdict == "lost":
+        raise StaleClaim(f"task {answer.claim.task_id if answer.claim else ''} is not yours any more ({answer.why})")
+    return answer.verdict == "ok"
+
+
+def should_worker_continue(worker_id: str, max_idle_minutes: float = 10) -> tuple[bool, str]:
+    """Whether a worker should go on waiting, and why: it holds a task, or its idle clock still runs.
+
+    The clock counts from the last claim, completion or registration; asking does not reset it.
+
+    Raises:
+        RedisAway: Redis cannot be reached.
+    """
+    pool, caller = _attend(worker_id)
+    answer = pool.beat(caller)
+    if answer.verdict == "ok" and answer.claim is not None:
+        return True, f"working on {answer.claim.task_id}"
+    values = pool.connection.execute_command("HMGET", f"pool:worker:{worker_id}", "draining", "idle_limit")
+    if values[0]:
+        return False, "draining"
+    idle = float(values[1] or 0) - answer.idle_left
+    left = max_idle_minutes * 60 - idle
+    if left > 0:
+        return True, f"waiting for tasks ({max(1, round(left / 60))} min idle remaining)"
+    return False, f"idle for {round(idle / 60)} min"
