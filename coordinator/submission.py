@@ -1,0 +1,143 @@
+"""Submitting: one task or a whole file of them, all or none."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from pool import clock, model, scripts
+from pool.errors import CoordError, TaskExists, UnknownDependency, UsageError
+from pool.model import TaskSpec
+from pool.settings import Settings
+
+#: More records than this are staged in chunks (with a progress bar) and enqueued by one script.
+DIRECT = 100
+_CHUNK = 500
+#: What an interrupted upload leaves behind goes away by itself (seconds).
+_STAGED_TTL = 600
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What became of one description: ``status`` is the task's, or `duplicate` (the id is the other's)."""
+
+    id: str
+    status: str
+
+
+def submit(
+    pool: scripts.Pool,
+    settings: Settings,
+    specs: Sequence[TaskSpec],
+    cwd: str = "",
+    where: Sequence[str] = (),
+    progress: Callable[[int], None] | None = None,
+) -> list[Submitted]:
+    """Enqueue tasks: all of them or none. ``where`` names each for error messages (``line 3``).
+
+    Raises:
+        UsageError: A bound is hit; nothing was enqueued.
+        TaskExists: An id is taken; nothing was enqueued.
+        UnknownDependency: A parent does not exist; nothing was enqueued.
+    """
+    if len(specs) > settings.batch_limit:
+        raise UsageError(f"{len(specs):,} tasks, the limit is {settings.batch_limit:,} (setting batch_limit)")
+    now = clock.wall()
+    records = []
+    for index, spec in enumerate(specs):
+        try:
+            records.append(model.record(spec, settings, now, cwd)[1])
+        except UsageError as error:
+            raise UsageError(f"{where[index]}: {error}" if where else str(error)) from None
+    if len(records) <= DIRECT:
+        reply = pool.submit(records)
+    else:
+        reply = pool.submit([], staged=_stage(pool, records, progress))
+    if reply[0] != "ok":
+        _refuse(reply, where)
+    return [Submitted(*pair) for pair in zip(reply[1::2], reply[2::2], strict=True)]
+
+
+def _stage(pool: scripts.Pool, records: Sequence[bytes], progress: Callable[[int], None] | None) -> str:
+    """Upload the records to a list of their own; nothing is enqueued by that."""
+    key = f"pool:staged:{uuid.uuid4().hex}"
+    for first in range(0, len(records), _CHUNK):
+        chunk = records[first : first + _CHUNK]
+        pool.connection.execute_command("RPUSH", key, *chunk)
+        pool.connection.execute_command("EXPIRE", key, _STAGED_TTL)
+        if progress is not None:
+            progress(len(chunk))
+    return key
+
+
+def _refuse(reply: Sequence[str], where: Sequence[str]) -> None:
+    index = int(reply[1]) - 1
+    prefix = f"{where[index]}: " if where and index >= 0 else ""
+    if reply[0] == "exists":
+        raise TaskExists(f"{prefix}a task with the id {reply[2]!r} exists already; nothing was submitted")
+    if reply[0] == "nodep":
+        raise UnknownDependency(
+            f"{prefix}it comes after {reply[2]!r}, which is no task (nor an earlier line); nothing was submitted"
+        )
+    raise CoordError("the upload took too long and has expired; nothing was submitted: try again")
+
+
+def read_jsonl(path: str, lines: Iterable[str]) -> tuple[list[TaskSpec], list[str]]:
+    """The tasks of a file of JSON lines, and a name for each (``FILE line 3``). Blank lines are skipped.
+
+    Raises:
+        UsageError: A line is not a task; the message names file and line. Nothing is read further.
+    """
+    specs: list[TaskSpec] = []
+    where: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        name = f"{path} line {number}"
+        try:
+            fields = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{name}: not JSON ({error.msg} at column {error.colno}); nothing was submitted") from None
+        except RecursionError:
+            raise UsageError(f"{name}: nested too deeply; nothing was submitted") from None
+        if not isinstance(fields, dict):
+            raise UsageError(f"{name}: a task is a JSON object; nothing was submitted")
+        if isinstance(fields.get("file"), str) and "prompt" not in fields:
+            fields["prompt"] = read_prompt(str(fields.pop("file")), name)
+        specs.append(model.parse_spec(fields, name))
+        where.append(name)
+    if not specs:
+        raise UsageError(f"{path}: there is no task in it")
+    return specs, where
+
+
+def read_prompt(path: str, where: str = "") -> str:
+    """A prompt from a file.
+
+    Raises:
+        UsageError: It cannot be read, or is not text.
+    """
+    prefix = f"{where}: " if where else ""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{prefix}{path} is not text") from None
+    except OSError as error:
+        raise UsageError(f"{prefix}{path}: {error.strerror}") from None
+
+
+def unserved(connection: redis.Redis, queues: Iterable[str]) -> list[str]:
+    """Those of the queues that no live worker serves, nor a plain RQ worker."""
+    from pool import keys
+
+    missing = []
+    for queue in sorted(set(queues)):
+        names = [keys.key("workers_of", model.rq_queue(queue, priority)) for priority in model.Priority]
+        if not connection.exists(*names):
+            missing.append(queue)
+    return missing
