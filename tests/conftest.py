@@ -16,6 +16,7 @@ from pool import settings as settings_module
 from pool.claim import Caller
 from pool.settings import Settings
 from tests.server import Server
+from tests.session import Session
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -86,3 +87,17 @@ def register(pool: scripts.Pool) -> Callable[..., Caller]:
         return caller
 
     return run
+
+
+@pytest.fixture
+def session(settings: Settings, conn: redis.Redis, tmp_path: Path) -> Iterator[Callable[..., Session]]:
+    """Start sessions (``session("w1", COORD_IDLE_LIMIT="2s")``); all are ended with the test."""
+    made: list[Session] = []
+
+    def run(name: str = "", worker: bool = True, **env: str) -> Session:
+        made.append(Session(settings, tmp_path, name, worker, COORD_REDIS_URL=settings.redis_url, **env))
+        return made[-1]
+
+    yield run
+    for each in made:
+        each.close()

@@ -31,6 +31,11 @@ STYLES = {
 }  # fmt: skip
 
 
+NUMBERS = frozenset(
+    ("age", "idle left", "losses", "tries", "queued", "scheduled", "deferred", "running", "failed", "workers", "since")
+)
+
+
 class DurationType(click.ParamType):
     """90, 90s, 10m or 2h."""
 
@@ -78,8 +83,12 @@ def table(*columns: str, title: str | None = None) -> Table:
     """An empty table in the house style."""
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        right = column in ("age", "idle left", "losses", "tries", "queued", "scheduled", "deferred", "running", "failed")
-        made.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=column in ("id", "status", "state"))
+        # Free text gives way first; ids and numbers stay whole.
+        free = column in ("title", "evidence", "task", "note", "reason", "payload", "detail", "meaning", "value", "")
+        made.add_column(
+            column, justify="right" if column in NUMBERS else "left", no_wrap=not free, overflow="ellipsis" if not free else "fold",
+            ratio=None, min_width=None if free else len(column),
+        )  # fmt: skip
     return made
 
 
