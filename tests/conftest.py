@@ -39,8 +39,13 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def settings(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings on an empty database, with a HOME of the test's own."""
+def settings(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Settings:
+    """Settings on an empty database, with a HOME of the test's own; ``@pytest.mark.settings(lease="1s")``."""
+    marker = request.node.get_closest_marker("settings")
+    for name, value in (marker.kwargs if marker else {}).items():
+        monkeypatch.setenv(f"COORD_{name.upper()}", str(value))
     monkeypatch.setenv("COORD_REDIS_URL", server.url)
     monkeypatch.setenv("COORD_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
@@ -94,10 +99,11 @@ def session(settings: Settings, conn: redis.Redis, tmp_path: Path) -> Iterator[C
     """Start sessions (``session("w1", COORD_IDLE_LIMIT="2s")``); all are ended with the test."""
     made: list[Session] = []
 
-    def run(name: str = "", worker: bool = True, **env: str) -> Session:
-        made.append(Session(settings, tmp_path, name, worker, COORD_REDIS_URL=settings.redis_url, **env))
+    def run(name: str = "", worker: bool = True, inside: Session | None = None, **env: str) -> Session:
+        shared = {name: value for name, value in os.environ.items() if name.startswith("COORD_")}
+        made.append(Session(settings, tmp_path, name, worker, inside, **(shared | env)))
         return made[-1]
 
     yield run
-    for each in made:
+    for each in reversed(made):
         each.close()

@@ -69,17 +69,28 @@ class Hook:
 class Session:
     """One session in a project's folder."""
 
-    def __init__(self, settings: Settings, folder: Path, name: str = "", worker: bool = True, **env: str) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, name: str = "", worker: bool = True, inside: Session | None = None,
+        **env: str,
+    ) -> None:  # fmt: skip
         self.settings = settings
         self.folder = folder
         self.compiled = settings_module.compile_settings(settings)
-        self.claude = subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL, start_new_session=True)
-        self.key = process.key(self.claude.pid)
+        self.process: subprocess.Popen[str] | None = None
+        if inside is None:
+            # A shell, so that a process can be started inside the session (`spawn`).
+            self.process = subprocess.Popen(
+                ["bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            )
+            self.pid = self.process.pid
+        else:
+            self.pid = inside.spawn("sleep 1000")
+        self.key = process.key(self.pid)
         self.session_id = str(uuid.uuid4())
-        self.env_file = folder / f"env-{self.claude.pid}.sh"
+        self.env_file = folder / f"env-{self.pid}.sh"
         self.env_file.touch()
         self.env = {
-            "PATH": os.environ["PATH"], "HOME": str(folder), "CLAUDE_PID": str(self.claude.pid),
+            "PATH": os.environ["PATH"], "HOME": str(folder), "CLAUDE_PID": str(self.pid),
             "CLAUDE_CODE_SESSION_ID": self.session_id, "CLAUDE_PROJECT_DIR": str(folder), "CLAUDECODE": "1", **env,
         }  # fmt: skip
         if worker:
@@ -137,17 +148,31 @@ class Session:
                         return int(entry.name)
         return 0
 
+    def spawn(self, command: str) -> int:
+        """Start a process whose parent is the session's; its pid."""
+        assert self.process is not None and self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(f"{command} >/dev/null & echo $!\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
     def kill(self) -> None:
         """SIGKILL, as the kernel's OOM killer would."""
-        self.claude.kill()
-        self.claude.wait()
+        if process.same(self.key):
+            os.kill(self.pid, signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait()
 
     def close(self) -> None:
         """End all that the session has started, by process id."""
-        if self.claude.poll() is None:
-            self.claude.send_signal(signal.SIGCONT)
+        if process.same(self.key):
+            self.signal(signal.SIGCONT)
         keeper = self.keeper()
         self.kill()
+        if self.process is not None:
+            self.process.communicate()
         for hook in self.hooks:
             if hook.running():
                 hook.kill()
