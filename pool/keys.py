@@ -10,6 +10,7 @@ from functools import cache
 
 from rq import Queue
 from rq.executions import Execution, ExecutionRegistry
+from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job
 from rq.registry import (
     CanceledJobRegistry,
@@ -37,6 +38,8 @@ def templates() -> dict[str, str]:
     job._id = _HOLE
     execution = Execution.__new__(Execution)
     execution.id, execution.job_id = _HOLE2, _HOLE
+    aside = IntermediateQueue.__new__(IntermediateQueue)
+    aside.key = IntermediateQueue.get_intermediate_queue_key(Queue.redis_queue_namespace_prefix + _HOLE)
     found = {
         "job": _text(Job.key_for(_HOLE)),
         "dependents": Job.dependents_key_for(_HOLE),
@@ -51,6 +54,8 @@ def templates() -> dict[str, str]:
         "canceled": CanceledJobRegistry.key_template.format(_HOLE),
         "execution": execution.key,
         "executions": ExecutionRegistry.key_template.format(_HOLE),
+        "intermediate": aside.key,
+        "first_seen": aside.get_first_seen_key(_HOLE2),
         "results": results_key(_HOLE),
         "worker": Worker.redis_worker_namespace_prefix + _HOLE,
         "workers": REDIS_WORKER_KEYS,

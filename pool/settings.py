@@ -103,6 +103,7 @@ class Settings(BaseSettings):
     trigger_allow: Names = Field([], description="task fields that a trigger may set beside the safe ones")
     trigger_limit: ByteSize = Field(ByteSize(64 * 1024), description="bytes of a trigger")
 
+    claude: str = Field("", description="command that starts Claude Code; empty: claude on PATH")
     played: bool = Field(False, description="(demo) the worker's model is played by a script")
 
     @field_validator("queue", "queues")

@@ -19,7 +19,7 @@ from pool.errors import UnknownTask, UnknownWorker
 _TASK_FIELDS = (
     "status", "description", "origin", "worker_name", "pool_worker", "pool_attempts", "pool_losses",
     "pool_releases", "retries_left", "created_at", "enqueued_at", "started_at", "ended_at", "timeout",
-    "dependency_ids", "pool_error", "pool_progress", "pool_not_before", "pool_unique", "exc_info", "pool_token",
+    "dependency_ids", "pool_error", "pool_progress", "pool_not_before", "pool_unique", "pool_token",
 )  # fmt: skip
 
 #: How many ids one pipeline asks for.
@@ -94,13 +94,14 @@ def _whole(raw: bytes | None) -> int:
         return 0
 
 
-def _exc_text(raw: bytes | None) -> str:
-    if not raw:
-        return ""
-    try:
-        return zlib.decompress(raw).decode("utf-8", "replace")
-    except zlib.error:
-        return raw.decode("utf-8", "replace")
+def _exc_text(entries: Any) -> str:
+    """What the newest result of a failed task says; RQ's own workers write it nowhere else."""
+    for _, raw in entries:
+        try:
+            return zlib.decompress(base64.b64decode(_pairs(raw)["exc_string"])).decode("utf-8", "replace").strip()
+        except (KeyError, ValueError, zlib.error):
+            return ""
+    return ""
 
 
 def _task(task_id: str, values: Sequence[bytes | None]) -> TaskView | None:
@@ -113,7 +114,6 @@ def _task(task_id: str, values: Sequence[bytes | None]) -> TaskView | None:
         after = [str(each) for each in json.loads(f["dependency_ids"] or b"[]")]
     except ValueError:
         after = []
-    error = _exc_text(f["exc_info"]) if status == "failed" else ""
     holder = f["worker_name"] if status in ("started", "finished", "failed") else None
     return TaskView(
         id=task_id, title=_text(f["description"]), status=status, queue=queue, priority=priority,
@@ -122,7 +122,7 @@ def _task(task_id: str, values: Sequence[bytes | None]) -> TaskView | None:
         created_at=_text(f["created_at"]) or None, started_at=_text(f["started_at"]) or None,
         ended_at=_text(f["ended_at"]) or None,
         run_at=model.utc(float(f["pool_not_before"])) if f["pool_not_before"] else None,
-        after=after, error=error or _text(f["pool_error"]) or None, progress=_text(f["pool_progress"]) or None,
+        after=after, error=_text(f["pool_error"]) or None, progress=_text(f["pool_progress"]) or None,
         unique=_text(f["pool_unique"]) or None, timeout=_whole(f["timeout"]) or None,
     )  # fmt: skip
 
@@ -137,7 +137,14 @@ def tasks(connection: redis.Redis, ids: Iterable[str]) -> list[TaskView]:
         for task_id in page:
             pipe.hmget(keys.key("job", task_id), list(_TASK_FIELDS))
         views = (_task(task_id, values) for task_id, values in zip(page, pipe.execute(), strict=True))
-        found += [view for view in views if view is not None]
+        there = [view for view in views if view is not None]
+        failed = [view for view in there if view.status == model.Status.FAILED]
+        pipe = connection.pipeline(transaction=False)
+        for view in failed:
+            pipe.xrevrange(keys.key("results", view.id), count=1)
+        for view, entries in zip(failed, pipe.execute(), strict=True):
+            view.error = _exc_text(entries) or view.error
+        found += there
     return found
 
 

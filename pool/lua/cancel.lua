@@ -17,7 +17,7 @@ else
   return {'no', status}
 end
 call('HSET', job, 'status', 'canceled', 'ended_at', iso(NOW), 'pool_error', ARGV[2])
-call('ZADD', K.canceled(queue), 0, id)
+call('ZADD', K.canceled(queue), whole(NOW), id)
 free_unique(id)
 event('canceled', id, f[4] or '', queue, ARGV[2])
 return {'canceled', status, status == 'started' and f[4] or ''}

@@ -4,33 +4,25 @@
 -- ARGV: 1 task, 2 'retry' or 'requeue', 3 reason
 -- Returns {'queued' | 'deferred', status before, worker} or {'no', status}.
 local id, mode, job = ARGV[1], ARGV[2], K.job(ARGV[1])
-local f = call('HMGET', job, 'status', 'origin', 'pool_token', 'pool_worker', 'pool_retries',
-  'allow_dependency_failures', 'pool_unique')
+local f = call('HMGET', job, 'status', 'origin', 'pool_token', 'pool_worker', 'pool_retries', 'pool_unique')
 local status, queue = f[1], f[2]
 if not status then return {'no', ''} end
 local outcome = 'queued'
 if mode == 'retry' then
   if status ~= 'failed' and status ~= 'canceled' then return {'no', status} end
-  if f[7] then
-    local other = call('GET', 'pool:unique:' .. f[7])
+  if f[6] then
+    local other = call('GET', 'pool:unique:' .. f[6])
     if other and other ~= id and call('EXISTS', K.job(other)) == 1 then return {'no', 'unique:' .. other} end
-    call('SET', 'pool:unique:' .. f[7], id)
+    call('SET', 'pool:unique:' .. f[6], id)
   end
   call('ZREM', K.failed(queue), id)
   call('ZREM', K.canceled(queue), id)
   call('PERSIST', job)
   for _, key in ipairs({K.dependents(id), K.dependencies(id)}) do call('PERSIST', key) end
   if f[5] then call('HSET', job, 'retries_left', f[5]) end
-  call('HDEL', job, 'pool_losses', 'pool_releases', 'pool_error', 'exc_info', 'ended_at', 'pool_shun',
-    'pool_shun_until', 'pool_done', 'pool_done_by', 'pool_outcome')
-  if not met(id, f[6]) then
-    outcome = 'deferred'
-    for _, parent in ipairs(call('SMEMBERS', K.dependencies(id))) do call('SADD', K.dependents(parent), id) end
-    call('HSET', job, 'status', 'deferred')
-    call('ZADD', K.deferred(queue), whole(NOW), id)
-  else
-    push(id, queue, false)
-  end
+  call('HDEL', job, 'pool_losses', 'pool_releases', 'pool_error', 'ended_at', 'pool_shun',
+    'pool_shun_until', 'pool_done', 'pool_done_by', 'pool_outcome', 'pool_left')
+  outcome = put_back(id, queue, false)
 elseif status == 'started' and f[3] then
   detach(id, queue, f[3])
   settle(f[4], id)

@@ -1,7 +1,8 @@
 -- include: base worker task
 -- Put right what should not exist. Each candidate was found by looking, and is judged here again.
 -- ARGV: 1 leader's token ('' an operator), 2 kind, 3.. candidates
---   'unlisted'   task: status queued, but in no list (lost by RQ's own LPOP)
+--   'unlisted'   task: status queued, but in no list (lost by RQ's own LPOP, or with a plain worker that
+--                died between taking a task and starting it)
 --   'deferred'   task: deferred, though its parents are done
 --   'unleased'   RQ queue, 'job:token' pairs: runs for us without a lease
 --   'forgotten'  task: in pool:tasks, but its hash has expired
@@ -12,6 +13,27 @@ local function mended(id, queue, detail)
   event('swept', id, '', queue, detail)
   out[#out + 1] = id
 end
+-- A plain `rq worker` may be about to start it: it moves the id aside or makes an execution first, and
+-- sets the status a moment later. RQ's own patience with an id that stays aside is a minute too.
+local PATIENCE = 60
+local function being_taken(id, queue)
+  if call('ZCARD', K.executions(id)) > 0 then return true end
+  local aside, seen = K.intermediate(queue), K.first_seen(queue, id)
+  if not call('LPOS', aside, id) then return false end
+  if call('SET', seen, stamp(NOW), 'NX', 'EX', 86400) then return true end
+  if NOW - tonumber(call('GET', seen)) < PATIENCE then return true end
+  call('LREM', aside, 0, id)
+  call('DEL', seen)
+  return false
+end
+
+-- What such a worker left among the running ones; RQ's clean-up would fail the task's next run for it.
+local function forget_runs(id, queue)
+  for _, member in ipairs(call('ZRANGE', K.started(queue), 0, -1)) do
+    if string.sub(member, 1, #id + 1) == id .. ':' then call('ZREM', K.started(queue), member) end
+  end
+end
+
 if kind == 'unleased' then
   for i = 3, #ARGV, 2 do
     local queue, id, token = ARGV[i], string.match(ARGV[i + 1], '^([^:]*):(.*)$')
@@ -31,11 +53,14 @@ end
 for i = 3, #ARGV do
   local id = ARGV[i]
   local f = call('HMGET', K.job(id), 'status', 'origin', 'allow_dependency_failures')
-  if kind == 'unlisted' and f[1] == 'queued' and not call('LPOS', K.queue(f[2]), id) then
+  if kind == 'unlisted' and f[1] == 'queued' and not call('LPOS', K.queue(f[2]), id)
+    and not being_taken(id, f[2]) then
+    forget_runs(id, f[2])
     push(id, f[2], true)
     mended(id, f[2], 'was in no queue')
   elseif kind == 'deferred' and f[1] == 'deferred' and met(id, f[3]) then
     call('ZREM', K.deferred(f[2]), id)
+    leave_parents(id)
     push(id, f[2], false)
     mended(id, f[2], 'its parents were done')
   elseif kind == 'forgotten' and not f[1] then

@@ -79,16 +79,25 @@ local function met(child, allow_failure, parent, parent_status)
   end
   return true
 end
+
+-- RQ's own enqueue_dependents asks no child whether it waits still: one that stays in another parent's
+-- set while it runs would be queued a second time.
+local function leave_parents(child)
+  for _, parent in ipairs(call('SMEMBERS', K.dependencies(child))) do
+    call('SREM', K.dependents(parent), child)
+  end
+end
+
 local function wake_dependents(id, status)
-  local set, woken = K.dependents(id), 0
-  local children = call('SMEMBERS', set)
+  local woken = 0
+  local children = call('SMEMBERS', K.dependents(id))
   table.sort(children)
   for _, child in ipairs(children) do
     local c = call('HMGET', K.job(child), 'status', 'origin', 'allow_dependency_failures',
       'enqueue_at_front', 'pool_not_before')
     if c[1] == 'deferred' and met(child, c[3], id, status) then
       call('ZREM', K.deferred(c[2]), child)
-      call('SREM', set, child)
+      leave_parents(child)
       if c[5] and tonumber(c[5]) > NOW then
         schedule(child, c[2], tonumber(c[5]))
       else
@@ -98,6 +107,18 @@ local function wake_dependents(id, status)
     end
   end
   return woken
+end
+
+-- Into its queue, or back to waiting for its parents.
+local function put_back(id, queue, front)
+  if met(id, call('HGET', K.job(id), 'allow_dependency_failures')) then
+    push(id, queue, front)
+    return 'queued'
+  end
+  for _, parent in ipairs(call('SMEMBERS', K.dependencies(id))) do call('SADD', K.dependents(parent), id) end
+  call('HSET', K.job(id), 'status', 'deferred')
+  call('ZADD', K.deferred(queue), whole(NOW), id)
+  return 'deferred'
 end
 
 -- Keep job, parents' and children's sets as long as RQ would.
@@ -111,7 +132,7 @@ end
 local function bury(id, queue, text, b64, worker, token, started)
   local job = K.job(id)
   local ttl = tonumber(call('HGET', job, 'failure_ttl') or L.failure_ttl)
-  call('HSET', job, 'status', 'failed', 'ended_at', iso(NOW), 'exc_info', text)
+  call('HSET', job, 'status', 'failed', 'ended_at', iso(NOW), 'pool_error', text)
   call('ZADD', K.failed(queue), whole(NOW + ttl), id)
   local fields = {'type', 2, 'worker_name', worker, 'exc_string', b64}
   if token and token ~= '' then
@@ -129,7 +150,8 @@ local function bury(id, queue, text, b64, worker, token, started)
   wake_dependents(id, 'failed')
 end
 
--- A failure: retry now, retry later, or bury. RQ's own arithmetic of retry_intervals.
+-- A failure: retry now, retry later, or bury. RQ's own arithmetic of retry_intervals. (pool_left: the
+-- retries left by what the pool knows of; undo.lua gives back what others spent.)
 local function fail_task(id, queue, text, b64, worker, token, started, may_retry)
   local job = K.job(id)
   local f = call('HMGET', job, 'retries_left', 'retry_intervals', 'enqueue_at_front_on_retry')
@@ -141,7 +163,7 @@ local function fail_task(id, queue, text, b64, worker, token, started, may_retry
   local intervals = {}
   for number in string.gmatch(f[2] or '', '%d+') do intervals[#intervals + 1] = tonumber(number) end
   local delay = intervals[math.max(#intervals - left, 0) + 1] or 0
-  call('HSET', job, 'retries_left', left - 1, 'ended_at', iso(NOW), 'pool_error', text)
+  call('HSET', job, 'retries_left', left - 1, 'pool_left', left - 1, 'ended_at', iso(NOW), 'pool_error', text)
   if delay > 0 then
     schedule(id, queue, NOW + delay)
     return 'scheduled'
