@@ -55,7 +55,8 @@ def loads(text: str | bytes) -> Any:
         start += 1
     try:
         value, stop = _scan(text, start)
-    except StopIteration:
+    except (StopIteration, SystemError):
+        # SystemError: the C scanner found an error, and json.decoder, which holds its class, is not imported.
         raise ValueError("not JSON") from None
     except RecursionError:
         raise ValueError("not JSON that can be read: nested too deeply") from None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from pool import connect, model, scripts
+from pool import connect, model, script_text, scripts
 from pool import settings as settings_module
 from pool.claim import Caller
 from pool.settings import Settings
@@ -62,8 +62,11 @@ def conn(server: Server, settings: Settings) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def pool(settings: Settings, conn: redis.Redis) -> scripts.Pool:
-    """The transitions over the empty database."""
-    return connect.pool(settings, conn)
+    """The transitions over the empty database; the server knows the scripts, so each is one round trip."""
+    made = connect.pool(settings, conn)
+    for name in script_text.names():
+        conn.script_load(made.texts.text(name))
+    return made
 
 
 @pytest.fixture

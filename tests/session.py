@@ -176,6 +176,9 @@ class Session:
         for hook in self.hooks:
             if hook.running():
                 hook.kill()
+            for stream in (hook.process.stdout, hook.process.stderr):
+                if stream is not None:
+                    stream.close()
         if keeper:
             try:
                 os.kill(keeper, signal.SIGKILL)
