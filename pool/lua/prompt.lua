@@ -17,6 +17,7 @@ end
 unwait(worker, call('HGET', key, 'queues'))
 pass_on(worker)
 local id, token, queue = held(worker, epoch)
+event('prompted', id or '', worker, '', ARGV[3] == '1' and 'by a person' or '')
 if not id then
   set_state(worker, 'working', 'a prompt')
   return {'ok'}

@@ -1,0 +1,42 @@
+# coord: everything a fresh machine needs is made by these targets. `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check chaos clean
+
+help: ## show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "coord needs Python 3.11 or newer: make PYTHON=/path/to/python3.12"; exit 2; }
+	@echo "making $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+
+# One stamp per set of packages; a change of pyproject.toml installs again.
+$(VENV)/.with-%: pyproject.toml | $(BIN)/python
+	@echo "installing coord[$*] into $(VENV) (once, about half a minute)"
+	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@$(BIN)/python -m tools.redis_server $(BIN)
+	@touch $@
+
+demo: $(VENV)/.with-embedded ## the main job, end to end, in under a minute: no account, no Redis needed
+	@$(BIN)/python -m demo.run
+
+test: $(VENV)/.with-test ## all tests, against a real redis-server
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.with-check ## ruff, mypy --strict, import-linter, the Lua lint
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m tools.lua_lint
+
+chaos: $(VENV)/.with-test ## two thousand tasks, eight workers, killed and frozen at random
+	@$(BIN)/python -m tests.crash.chaos --tasks 2000 --workers 8
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) .coord build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
