@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from pool import local
 from pool.compiled import ROOT
 
 TYPE_CHECKING = False
@@ -13,19 +14,24 @@ if TYPE_CHECKING:
     from pool.local import Session
 
 
-def script(python: str, root: str, compiled_path: str) -> str:
-    """The text of the launcher: a Python file run isolated, or sh where the path cannot stand in a #! line."""
+def script(python: str, root: str, compiled_path: str, copy: str = "") -> str:
+    """The text of the launcher: a Python file run isolated, or sh where the path cannot stand in a #! line.
+
+    ``copy`` is the single-file copy that it is to run, if any.
+    """
+    if copy:
+        helper = f"{_quote(python)} -I -S {_quote(copy)} --helper {_quote(compiled_path)}"
+        return f'#!/bin/sh\nexec {helper} "$@"\n'
     code = (
         f"import sys\nsys.path.insert(0, {root!r})\nfrom workers.helper import main\n"
         f"main(compiled_path={compiled_path!r})\n"
     )
     if " " not in python and len(python) < 120:
         return f"#!{python} -IS\n{code}"
-    quoted = code.replace("'", "'\\''")
-    return f"#!/bin/sh\nexec '{python}' -I -S -c '{quoted}' \"$@\"\n"
+    return f'#!/bin/sh\nexec {_quote(python)} -I -S -c {_quote(code)} "$@"\n'
 
 
-def write(home: str, compiled_path: str) -> str:
+def write(home: str, compiled_path: str, python: str = "") -> str:
     """Write HOME/bin/coord-worker unless it stands there already; the folder.
 
     Raises:
@@ -33,7 +39,7 @@ def write(home: str, compiled_path: str) -> str:
     """
     folder = os.path.join(home, "bin")
     path = os.path.join(folder, "coord-worker")
-    text = script(sys.executable, ROOT, compiled_path)
+    text = script(python or sys.executable, ROOT, compiled_path, local.COPY)
     try:
         with open(path, encoding="utf-8") as file:
             if file.read() == text:

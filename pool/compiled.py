@@ -24,6 +24,9 @@ NAME = "compiled.json"
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+#: The settings themselves, in the single-file copy of the hooks; HOME is then the path's folder.
+EMBEDDED: dict[str, Any] = {}
+
 
 class Compiled:
     """The settings as attributes (``values``), RQ's key templates, and the Redis URL."""
@@ -125,6 +128,11 @@ def load(path: str = "") -> Compiled:
     Raises:
         SettingsError: They could not be compiled: a setting is wrong.
     """
+    if EMBEDDED:
+        made = Compiled(path, EMBEDDED)
+        made.values["home"] = os.path.dirname(path) or made.home
+        made.path = os.path.join(made.home, NAME)
+        return made
     path = path or os.environ.get("COORD_COMPILED", "")
     if path:
         try:

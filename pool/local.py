@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 KEEPER = os.path.join(ROOT, "workers", "keeper.py")
 
+#: The single-file copy of the hooks, when it is that which runs; else ''.
+COPY = ""
+
 #: hooks.log is cut when it grows over so many bytes.
 LOG_LIMIT = 1024 * 1024
 
@@ -159,8 +162,8 @@ def commits(folder: str) -> list[str]:
 
 
 def keeper_argv() -> list[str]:
-    """How the interpreter runs the keeper (the single-file copy of the hooks replaces this)."""
-    return ["-I", "-S", KEEPER]
+    """How the interpreter runs the keeper."""
+    return ["-I", "-S", COPY, "--keeper"] if COPY else ["-I", "-S", KEEPER]
 
 
 def save_commit(folder: str, name: str, commit: dict[str, Any]) -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lua")
 
+#: The scripts by file name, where there is no folder of them (the single-file copy of the hooks).
+EMBEDDED: dict[str, str] = {}
+
 #: Version of the scripts' contract with the keyspace; old and new may run side by side.
 VERSION = 1
 
@@ -107,5 +110,7 @@ def names() -> list[str]:
 
 
 def _read(name: str) -> str:
+    if EMBEDDED:
+        return EMBEDDED[name]
     with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
         return file.read()

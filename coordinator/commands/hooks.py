@@ -1,0 +1,124 @@
+"""Commands on the Claude Code hooks: hooks install, hooks uninstall, hooks status."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from coordinator.commands import common
+from hooks import install as installer
+from hooks import status as status_module
+from hooks import template
+from pool import settings as settings_module
+from pool.errors import EXIT_FAILED
+
+scope_option = click.option(
+    "--scope", type=click.Choice(installer.SCOPES), default="project", show_default=True,
+    help="Whose settings file: yours, this folder's, or this folder's that is not shared.",
+)  # fmt: skip
+
+
+@click.group()
+def hooks() -> None:
+    """Install, inspect or remove the Claude Code hooks."""
+
+
+@hooks.command()
+@scope_option
+@click.option("--worker", is_flag=True, help="Make every session there a worker (unless COORD_WORKER=0).")
+@click.option("--copy", is_flag=True, help=f"Run one file, {template.COPY}, to be committed.")
+@click.option("--print", "only_print", is_flag=True, help="Print the settings; change nothing.")
+@common.as_json
+def install(scope: str, worker: bool, copy: bool, only_print: bool, as_json: bool) -> None:
+    """Install the hooks into Claude Code's settings, or replace those that are installed.
+
+    What is there stays, and is kept in settings.json.coord-backup. Without --worker a session becomes a
+    worker when COORD_WORKER=1 is set; every other session never notices the hooks.
+    """
+    settings = settings_module.load()
+    if only_print:
+        common.dump(template.wanted(settings, worker, copy).settings())
+        return
+    done = installer.install(scope, settings, worker, copy)
+    if as_json:
+        common.dump({"scope": scope, "worker": worker, **done._asdict()})
+        return
+    if not done.changed:
+        click.echo(f"The hooks are installed in {done.path} already; nothing was changed.")
+        return
+    click.echo(f"The hooks are installed in {done.path}.")
+    if done.copy:
+        click.echo(f"They run {done.copy}: commit it, and keep .coord/ out of version control.")
+    if done.backup:
+        click.echo(f"What was there before is kept in {done.backup}.")
+    click.echo("Its sessions are workers." if worker else "Sessions started with COORD_WORKER=1 are workers.")
+
+
+@hooks.command()
+@scope_option
+@common.as_json
+def uninstall(scope: str, as_json: bool) -> None:
+    """Take coord's hooks out of Claude Code's settings, and nothing else."""
+    done = installer.uninstall(scope)
+    if as_json:
+        common.dump({"scope": scope, **done._asdict()})
+        return
+    if not done.changed:
+        click.echo(f"There are no hooks of coord's in {done.path}; nothing was changed.")
+        return
+    if done.removed:
+        click.echo(f"{done.path} held nothing but coord's hooks: it is removed.")
+    else:
+        click.echo(f"The hooks are out of {done.path}.")
+    if done.copy:
+        click.echo(f"{done.copy} is removed.")
+    if done.backup:
+        click.echo(f"It was changed since they came in; what was there before is still in {done.backup}.")
+
+
+@hooks.command()
+@click.option("--scope", type=click.Choice(installer.SCOPES), help="This one only.")
+@common.as_json
+@click.pass_context
+def status(ctx: click.Context, scope: str | None, as_json: bool) -> None:
+    """Show where hooks are installed and whether they run. Exit code 1 unless they are, and all is well."""
+    settings = settings_module.load()
+    seen = [status_module.look(each, settings) for each in ([scope] if scope else installer.SCOPES)]
+    if as_json:
+        common.dump([{**asdict(each), "fine": each.fine} for each in seen])
+    else:
+        _show(seen)
+    if not status_module.fine(seen):
+        ctx.exit(EXIT_FAILED)
+
+
+def _show(seen: list[status_module.ScopeStatus]) -> None:
+    made = common.table("scope", "", "value")
+    for each in seen:
+        made.add_row(common.cell(each.scope), common.cell("file"), common.cell(each.path))
+        for name, value, style in _rows(each):
+            made.add_row("", common.cell(name), common.cell(value, style))
+    common.console.print(made)
+
+
+def _rows(seen: status_module.ScopeStatus) -> list[tuple[str, str, str]]:
+    """What there is to say about a scope: name, value, style."""
+    problems = [("problem", problem, "yellow") for problem in seen.problems]
+    if not seen.installed:
+        return [("hooks", "not installed (`coord hooks install` does it)", "dim"), *problems]
+    hooks = ", ".join(event if state == "ok" else f"{event} ({state})" for event, state in seen.hooks.items())
+    found = {True: "there", False: "gone"}
+    interpreter = f"{seen.interpreter} ({found[seen.interpreter_there]})"
+    return [
+        ("hooks", hooks, _style(set(seen.hooks.values()) == {"ok"})),
+        ("sessions", "all are workers" if seen.worker else "workers with COORD_WORKER=1", ""),
+        ("interpreter", interpreter, _style(seen.interpreter_there)),
+        ("hook files", found[seen.files_there], _style(seen.files_there)),
+        ("settings", f"{seen.compiled} ({seen.compiled_state})", _style(seen.compiled_state == "ok")),
+        *problems,
+    ]
+
+
+def _style(good: bool) -> str:
+    return "green" if good else "red"
