@@ -263,6 +263,12 @@ class Story:
         assert look.handed is not None
         self.pool.beat(me, look.handed.claim)
 
+    def tell_a_hand_over_confirmed_by_a_reminder(self) -> None:
+        self.submit()
+        me = self.register()
+        assert self.pool.claim(me, "new", 1.0).handed is not None
+        self.pool.remind(me, "0", False)
+
     def tell_parking_that_ends_by_itself(self) -> None:
         me = self.register()
         self.pool.park(me, 1, "until 1970")
