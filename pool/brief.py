@@ -30,7 +30,17 @@ def one_line(handed: HandOver) -> str:
 
 def whole(handed: HandOver, fields: dict[str, Any], now: float = 0.0) -> str:
     """The task in full: what to do, where, with which context, and how to report."""
-    parts = [f"# Task {handed.claim.task_id}: {_line(handed.title)}", "", str(fields["prompt"]).strip(), ""]
+    parts = [f"# Task {handed.claim.task_id}: {_line(handed.title)}", "", *task(fields)]
+    results = fields.get("parents")
+    if results:
+        parts += [f"It builds on: {', '.join(str(r) for r in results)} (`coord-worker context` shows their results)", ""]
+    parts.append(closing(handed, fields))
+    return "\n".join(parts)
+
+
+def task(fields: dict[str, Any]) -> list[str]:
+    """What to do, where and with which context, line by line."""
+    parts = [str(fields["prompt"]).strip(), ""]
     cwd = fields.get("cwd")
     if cwd:
         parts += [f"Work in the directory {cwd}", ""]
@@ -42,11 +52,7 @@ def whole(handed: HandOver, fields: dict[str, Any], now: float = 0.0) -> str:
             parts += [f"## Context: {_line(item.get('path', ''))}", "```", str(item["text"]).rstrip("\n"), "```", ""]
         else:
             parts += [f"Read {_line(item.get('path', ''))} first.", ""]
-    results = fields.get("parents")
-    if results:
-        parts += [f"It builds on: {', '.join(str(r) for r in results)} (`coord-worker context` shows their results)", ""]
-    parts.append(closing(handed, fields))
-    return "\n".join(parts)
+    return parts
 
 
 def closing(handed: HandOver, fields: dict[str, Any]) -> str:

@@ -98,7 +98,8 @@ def _exc_text(entries: Any) -> str:
     """What the newest result of a failed task says; RQ's own workers write it nowhere else."""
     for _, raw in entries:
         try:
-            return zlib.decompress(base64.b64decode(_pairs(raw)["exc_string"])).decode("utf-8", "replace").strip()
+            packed = base64.b64decode(_pairs(raw)["exc_string"])
+            return zlib.decompress(packed).decode("utf-8", "replace").strip()
         except (KeyError, ValueError, zlib.error):
             return ""
     return ""

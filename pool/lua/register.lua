@@ -58,7 +58,7 @@ for _, base in ipairs(split(ARGV[6])) do
 end
 call('DEL', rq)
 call('HSET', rq, 'birth', iso(NOW), 'last_heartbeat', iso(NOW), 'queues', table.concat(names, ','),
-  'pid', ARGV[5], 'hostname', ARGV[4], 'ip_address', '', 'version', ARGV[10], 'python_version', ARGV[11],
+  'pid', ARGV[5], 'hostname', ARGV[4], 'ip_address', 'unknown', 'version', ARGV[10], 'python_version', ARGV[11],
   'state', 'idle')
 call('SADD', K.workers, rq)
 touch(worker)

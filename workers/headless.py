@@ -1,0 +1,180 @@
+"""What a plain `rq worker` runs for a task: one `claude -p`, there and then.
+
+    rq worker --path DIR -S rq.serializers.JSONSerializer -u redis://... tasks
+
+DIR is the folder that holds coord's packages (site-packages): RQ puts the current folder first on the
+path, and a project's own `workers` would be imported instead of this one. Such a worker has RQ's
+guarantees, not the pool's: no fence, no lease, and no check that nobody else took the task meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from pool import brief, local, settings, units, view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: Time (seconds) in which a session that is told to end can end its own commands.
+GRACE = 5.0
+
+#: An error is one line of at most so many characters.
+_LINE = 500
+
+#: Who the rq worker itself is must not reach the session: it is no worker of the pool.
+_IDENTITY = frozenset(
+    ("CLAUDECODE", "COORD_SUPERVISED", "COORD_WORKER_ID", "WORKER_ID", local.SESSION_VARIABLE)
+)
+
+#: Outlives the horse: RQ ends a horse with SIGKILL, and the session must not work on without it.
+_WATCHER = """
+import os, signal, sys, time
+if not os.read(0, 1):
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(int(sys.argv[1]), number)
+        except OSError:
+            break
+        time.sleep(float(sys.argv[2]))
+"""
+
+
+def run(
+    prompt: str, title: str = "", context: Sequence[dict[str, str]] | None = None, cwd: str = "",
+    timeout: float | None = None, check: str = "", parents: Sequence[str] | None = None, **ignored: Any,
+) -> str:  # fmt: skip
+    """Do a task with a Claude Code session of its own; what the session says at the end.
+
+    Raises:
+        RuntimeError: The session could not be started, failed or ran past the timeout; one line.
+    """
+    if cwd and not os.path.isdir(cwd):
+        raise RuntimeError(f"there is no directory {cwd} on this machine")
+    fields = {"prompt": prompt, "cwd": cwd, "context": context}
+    text = "\n".join(brief.task(fields) + _results(parents or ()))
+    file = tempfile.TemporaryFile  # no pipes: what a session leaves running may hold one open for ever
+    with file() as given, file() as said, file() as wrong:
+        given.write(text.encode())
+        given.seek(0)
+        with _session(cwd, given, said, wrong) as session:
+            try:
+                code = session.wait(timeout)
+            except subprocess.TimeoutExpired:
+                span = units.span(timeout or 0)
+                raise RuntimeError(f"the session ran past its timeout of {span}") from None
+        said.seek(0)
+        wrong.seek(0)
+        return _answer(code, said.read(), wrong.read())
+
+
+def command() -> list[str]:
+    """How Claude Code is started here.
+
+    Raises:
+        RuntimeError: There is none.
+    """
+    given = settings.load().claude
+    words = [given] if os.path.isfile(given) else shlex.split(given) or ["claude"]
+    found = shutil.which(words[0])
+    if found is None:
+        raise RuntimeError(
+            f"there is no program {words[0]!r}: install Claude Code, or name it in COORD_CLAUDE"
+        )
+    return [found, *words[1:], "-p", "--output-format", "json"]
+
+
+@contextmanager
+def _session(cwd: str, given: Any, said: Any, wrong: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A session in a process group of its own, that ends when this block or this process does."""
+    environ = {name: value for name, value in os.environ.items() if name not in _IDENTITY}
+    environ["COORD_WORKER"] = "0"
+    try:
+        session = subprocess.Popen(
+            command(), stdin=given, stdout=said, stderr=wrong, cwd=cwd or None, env=environ,
+            start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise RuntimeError(f"Claude Code did not start: {error}") from None
+    ours, theirs = os.pipe()
+    watcher = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _WATCHER, str(session.pid), str(GRACE)],
+        stdin=ours, start_new_session=True,
+    )  # fmt: skip
+    os.close(ours)
+    try:
+        yield session
+    finally:
+        if session.poll() is None:
+            _end(session)
+        os.write(theirs, b".")
+        os.close(theirs)
+        watcher.wait()
+
+
+def _end(session: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, on which the client ends its own commands too; SIGKILL for what is left of the group."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(session.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            session.wait(GRACE)
+
+
+def _answer(code: int, said: bytes, wrong: bytes) -> str:
+    """The session's result.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    answer = _result(said)
+    text = said.decode("utf-8", "replace")
+    if answer and (code or answer.get("is_error")):
+        why = _line(answer.get("result") or answer.get("subtype") or "it gave no reason")
+        raise RuntimeError(f"the session failed: {why}")
+    if code:
+        lines = (wrong.decode("utf-8", "replace").strip() or text.strip() or "it said nothing").splitlines()
+        raise RuntimeError(f"Claude Code exited with {code}: {_line(lines[-1])}")
+    if not isinstance(answer.get("result"), str):
+        raise RuntimeError(f"Claude Code's answer is not understood: {_line(text) or 'it said nothing'}")
+    return str(answer["result"])
+
+
+def _result(said: bytes) -> dict[str, Any]:
+    """The client's `result` message; with its setting `verbose` it prints a list of all messages."""
+    try:
+        answer = json.loads(said)
+    except ValueError:
+        return {}
+    messages = answer if isinstance(answer, list) else [answer]
+    found = [each for each in messages if isinstance(each, dict) and each.get("type") == "result"]
+    return found[-1] if found else {}
+
+
+def _results(parents: Sequence[str]) -> list[str]:
+    """The results of the tasks that this one builds on."""
+    from rq import get_current_job
+
+    job = get_current_job()
+    if job is None:
+        return []
+    lines: list[str] = []
+    for parent in parents:
+        result = view.result(job.connection, parent)
+        if result is not None:
+            text = result if isinstance(result, str) else json.dumps(result)
+            lines += [f"## Result of task {parent}", text, ""]
+    return lines
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())[:_LINE]
