@@ -27,17 +27,17 @@ def supported() -> str:
     return str(next(each for each in project["dependencies"] if each.startswith("rq")))
 
 
-def interpreter(cache: Path, rq: str) -> Path:
-    """The interpreter of an environment with that RQ.
+def interpreter(cache: Path, rq: str, *more: str) -> Path:
+    """The interpreter of an environment with that RQ (and other packages).
 
     Raises:
         RuntimeError: pip could not install it (what it said). The tests fail then; they never skip.
     """
-    wanted = requirements(rq)
+    wanted = [*requirements(rq), *more]
     # An open end means the newest, which is another one on another day.
     day = "" if "==" in rq else datetime.now(UTC).date().isoformat()
     stamp = "\n".join([sys.version, sys.executable, *wanted, day])
-    folder = cache / "".join(letter if letter.isalnum() else "-" for letter in rq)
+    folder = cache / "".join(letter if letter.isalnum() else "-" for letter in "-".join([rq, *more]))
     python, mark = folder / "bin" / "python", folder / "made"
     if mark.is_file() and mark.read_text(encoding="utf-8") == stamp:
         return python
