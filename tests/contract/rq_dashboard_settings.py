@@ -1,6 +1,6 @@
 """`rq-dashboard -c rq_dashboard_settings`: its workers page reads jobs with RQ's default serializer.
 
-(docs/operations.md has these two lines for users.) With them it reads JSON, and never a pickle.
+(docs/guarantees.md has these two lines for users.) With them it reads JSON, and never a pickle.
 """
 
 import rq.serializers
