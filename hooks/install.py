@@ -132,8 +132,7 @@ def prepare(settings: Settings, wanted: template.Wanted) -> None:
     Raises:
         CoordError: The disk cannot be written.
     """
-    home = os.path.dirname(wanted.compiled)
-    settings = settings.model_copy(update={"home": home})
+    home = settings.home
     try:
         if not up_to_date(settings, wanted.compiled):
             settings_module.compile_settings(settings, Path(wanted.compiled))

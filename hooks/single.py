@@ -116,8 +116,8 @@ def main(argv: list[str]) -> None:
         sys.exit("coord-worker: it needs Python 3.11 or newer" if helper else 0)
     sys.meta_path.insert(0, Finder)
     project = os.environ.get("CLAUDE_PROJECT_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(FILE)))
-    home = SETTINGS["values"]["home"] = os.path.join(project, ".coord")
-    Finder.codes = remembered(os.path.dirname(argv[1]) if argv[1:] else os.environ.get("COORD_HOME") or home)
+    home = SETTINGS["values"]["home"] = os.path.join(project, os.environ.get("COORD_HOME") or ".coord")
+    Finder.codes = remembered(os.path.dirname(argv[1]) if argv[1:] else home)
     load("pool.script_text").EMBEDDED.update(LUA)
     load("pool.compiled").EMBEDDED.update(SETTINGS)
     load("pool.local").COPY = FILE

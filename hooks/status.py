@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def fine(seen: list[ScopeStatus]) -> bool:
 
 def _copy(seen: ScopeStatus, path: Path, settings: Settings) -> None:
     copy = path.parent.parent / template.COPY
-    seen.interpreter, seen.interpreter_there = "python3", True
+    seen.interpreter, seen.interpreter_there = "python3", shutil.which("python3") is not None
     seen.files_there = copy.is_file()
     seen.compiled, seen.compiled_state = str(copy), "ok"
     if not seen.files_there:

@@ -110,7 +110,7 @@ def wanted(settings: Settings, worker: bool = False, copy: bool = False) -> Want
     Raises:
         CoordError: The interpreter's path is not known.
     """
-    compiled = os.path.join(os.path.abspath(settings.home), NAME)
+    compiled = os.path.join(settings.home, NAME)
     return Wanted(compiled, settings.hook_timeout, worker, copy, "" if copy else interpreter())
 
 

@@ -49,8 +49,9 @@ class Compiled:
 
     @property
     def home(self) -> str:
-        """The folder of coord's own files."""
-        return str(self.values["home"])
+        """The folder of coord's own files. A relative COORD_HOME would be another one after each `cd`."""
+        home = str(self.values["home"])
+        return home if home.startswith("/") else os.path.dirname(self.path) or os.path.abspath(home)
 
     @property
     def url(self) -> str:
@@ -129,9 +130,9 @@ def load(path: str = "") -> Compiled:
         SettingsError: They could not be compiled: a setting is wrong.
     """
     if EMBEDDED:
-        made = Compiled(path, EMBEDDED)
-        made.values["home"] = os.path.dirname(path) or made.home
-        made.path = os.path.join(made.home, NAME)
+        home = os.path.dirname(path) or EMBEDDED["values"]["home"]
+        made = Compiled(os.path.join(home, NAME), EMBEDDED)
+        made.values["home"] = home
         return made
     path = path or os.environ.get("COORD_COMPILED", "")
     if path:

@@ -175,9 +175,12 @@ def load(**given: Any) -> Settings:
         raise SettingsError(f"setting {where}: {message}") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{config_path()} is not TOML: {error}") from None
-    if not settings.home:
-        settings = settings.model_copy(update={"home": str(project_home())})
-    return settings
+    # Absolute, because hooks run in other folders than the command that compiles them; a relative one in
+    # coord.toml is meant from there.
+    config = None if os.environ.get("COORD_HOME") or "home" in given else config_path()
+    start = config.parent if config else Path.cwd()
+    home = start / Path(settings.home).expanduser() if settings.home else project_home()
+    return settings.model_copy(update={"home": os.path.abspath(home)})
 
 
 def kind(name: str) -> str:
