@@ -1,10 +1,10 @@
 """What a plain `rq worker` runs for a task: one `claude -p`, there and then.
 
-    rq worker --path DIR -S rq.serializers.JSONSerializer -u redis://... tasks
+    rq worker -S rq.serializers.JSONSerializer -u redis://... tasks
 
-DIR is the folder that holds coord's packages (site-packages): RQ puts the current folder first on the
-path, and a project's own `workers` would be imported instead of this one. Such a worker has RQ's
-guarantees, not the pool's: no fence, no lease, and no check that nobody else took the task meanwhile.
+from the environment coord is installed in (elsewhere, with `--path` of the folder that holds its
+packages). Such a worker has RQ's guarantees, not the pool's: no fence, no lease, and no check that
+nobody else took the task meanwhile.
 """
 
 from __future__ import annotations

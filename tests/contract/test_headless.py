@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from pool import process
-from pool.settings import Settings
 from tests.conftest import ROOT
 from workers import headless
 
@@ -33,20 +32,6 @@ def _saying(code: int, **message: object) -> str:
     """A client that prints a result and exits."""
     text = json.dumps({"type": "result", **message})
     return f"import sys; print({text!r}); sys.exit({code})"
-
-
-@pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Client:
-    """Make a program that runs this Python code the client."""
-
-    def make(code: str) -> Path:
-        program = tmp_path / "the client"
-        program.write_text(f"#!{sys.executable} -IS\n{code}\n", encoding="utf-8")
-        program.chmod(0o755)
-        monkeypatch.setenv("COORD_CLAUDE", str(program))
-        return program
-
-    return make
 
 
 def _wait_for(path: Path) -> str:
