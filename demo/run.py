@@ -80,6 +80,11 @@ class Demo:
         os.chdir(self.folder)
         os.environ["COORD_HOME"] = str(self.home)
         self.home.mkdir()
+        for name in ("coordinator", "hooks", "pool", "workers"):
+            # A project may have folders of these names; whoever imports them by mistake is told.
+            own = self.folder / name
+            own.mkdir()
+            own.joinpath("__init__.py").write_text("raise ImportError('this is the project, not coord')\n", encoding="utf-8")
         server = embedded.start(self.home)
         self.note(f"Redis ({server.kind}) at {server.url}")
         if server.kind == "fakeredis":
@@ -87,7 +92,8 @@ class Demo:
         self.coord("hooks", "install", "--worker")
         self.note("hooks installed in a new project (coord hooks install --worker)")
         settings = settings_module.load()
-        self.start([sys.executable, "-m", "coordinator.cli", "serve"], "coordinator")
+        self.start([sys.executable, "-P", "-m", "coordinator.cli", "serve"], "coordinator")
+        self.note("(the project has folders coordinator/, hooks/, pool/ and workers/ of its own, as a project may)")
         self.note("The MODEL IS PLAYED by a script that runs the command each task gives; all else is real.")
         connection = connect.client(settings)
         with connection, Live(console=common.console, refresh_per_second=4, transient=False) as live:
@@ -165,7 +171,7 @@ class Demo:
 
     def coord(self, *argv: str, check: bool = True) -> int:
         """Run the `coord` command as a user would."""
-        done = subprocess.run([sys.executable, "-m", "coordinator.cli", *argv], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-P", "-m", "coordinator.cli", *argv], capture_output=True, text=True, check=False)
         if check and done.returncode:
             raise RuntimeError(f"coord {' '.join(argv)}: {done.stderr.strip()}")
         return done.returncode
@@ -179,7 +185,7 @@ class Demo:
 
     def worker(self, name: str) -> None:
         """Start a played session."""
-        self.workers[name] = self.start([sys.executable, "-m", "workers.played"], name, COORD_WORKER_ID=name)
+        self.workers[name] = self.start([sys.executable, "-P", "-m", "workers.played"], name, COORD_WORKER_ID=name)
         self.note(f"worker {name} started")
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ its "model" reads what the hooks handed over, runs commands in a shell that has 
 environment, and ends the turn. The played model runs the shell command that a task gives in a line
 ``run: COMMAND``; a real one never does. It is started only where the setting `played` says so.
 
-    python -m workers.played [--project DIR]
+    python -P -m workers.played [--project DIR]
 """
 
 from __future__ import annotations

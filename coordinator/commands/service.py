@@ -78,7 +78,7 @@ def _detached(home: Path) -> None:
         import subprocess
 
         child = subprocess.Popen(
-            [sys.executable, "-m", "coordinator.cli", "serve"],
+            [sys.executable, "-P", "-m", "coordinator.cli", "serve"],
             stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
         )  # fmt: skip
     note.write_text(process.key(child.pid), encoding="utf-8")
