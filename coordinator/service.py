@@ -8,6 +8,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -40,6 +41,9 @@ class Service:
         self.leader = False
         self.stopping = threading.Event()
         self._away = False
+        #: What went wrong last, by step: said once.
+        self._failing: dict[str, str] = {}
+        self._server_time = 0.0
         self._swept = 0.0
         self._others: list[str] = []
         self._listener: redis.client.PubSub | None = None
@@ -50,16 +54,10 @@ class Service:
         try:
             while not self.stopping.is_set():
                 began = clock.mono()
-                try:
-                    self.tick()
-                    if self._away:
-                        self.log("Redis is back")
-                    self._away = False
-                except (redis.ConnectionError, redis.TimeoutError) as error:
-                    self._lost_redis(error)
-                except redis.ResponseError as error:
-                    self.log(f"Redis refused: {error}")
-                self._listen(max(0.0, self.settings.tick - (clock.mono() - began)))
+                self.tick()
+                # A follower looks more often: it takes over within leader_ttl and this.
+                pause = self.settings.tick if self.leader else self.settings.tick / 4
+                self._listen(max(0.0, pause - (clock.mono() - began)))
         finally:
             self._step_down()
 
@@ -69,29 +67,62 @@ class Service:
 
     def tick(self) -> None:
         """One round: lead or follow; as leader reap, promote, read the durable triggers, sweep."""
+        if self._attempt("lead", self._lead) and self.leader:
+            self._attempt("reap", self._reap)
+            self._attempt("promote", self._promote)
+            self._attempt("read triggers", self._read_triggers)
+            if clock.mono() - self._swept >= self.settings.sweep:
+                self._swept = clock.mono()
+                self._attempt("sweep", self._sweep)
+
+    def _attempt(self, what: str, step: Callable[[], None]) -> bool:
+        """Run one step; whether it went well. One that fails stops neither the others nor the next tick."""
+        if self._away and what != "lead":
+            return False
+        try:
+            step()
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            self._lost_redis(error)
+            return False
+        except Exception as error:
+            known = isinstance(error, redis.RedisError)
+            text = str(connect.trouble(self.settings, error)) if known else repr(error)
+            if self._failing.get(what) != text:
+                self.log(f"could not {what}: {text}")
+            self._failing[what] = text
+            return False
+        if self._failing.pop(what, None):
+            self.log(f"can {what} again")
+        if self._away:
+            self._away = False
+            self.log("Redis is back")
+        return True
+
+    def _lead(self) -> None:
         was = self.leader
-        self.leader, server_time, others = self.pool.lead(self.token, self.settings.leader_ttl)
+        self.leader, self._server_time, others = self.pool.lead(self.token, self.settings.leader_ttl)
         if self.leader != was:
             self.log("leads" if self.leader else "follows")
             self.guard.disturb("just became leader")
-        if not self.leader:
-            return
-        if others != self._others:
+        if self.leader and others != self._others:
             self._others = others
             if others:
-                self.log(f"another scheduler holds RQ's lock of {', '.join(others)} (`coord doctor` names it)")
-        self._reap(server_time)
+                self.log(f"an RQ scheduler beside this one holds the lock of {', '.join(others)}: end it")
+
+    def _promote(self) -> None:
         for task_id in self.pool.promote(self.token):
             self.log(f"task {task_id} is due")
+
+    def _read_triggers(self) -> None:
         for line in self.triggers.read_stream():
             self.log(line)
-        if clock.mono() - self._swept >= self.settings.sweep:
-            self._swept = clock.mono()
-            for task_id in self.sweeper.round(self.token):
-                self.log(f"mended {task_id}")
 
-    def _reap(self, server_time: float) -> None:
-        believed = self.guard.look(self._run_id(), server_time, clock.mono())
+    def _sweep(self) -> None:
+        for task_id in self.sweeper.round(self.token):
+            self.log(f"mended {task_id}")
+
+    def _reap(self) -> None:
+        believed = self.guard.look(self._run_id(), self._server_time, clock.mono())
         while True:
             taken = self.pool.reap(self.token, believed, _BATCH)
             for what, outcome, reason in taken:
@@ -113,30 +144,33 @@ class Service:
             left = end - clock.mono()
             if left <= 0:
                 return
-            try:
-                if self._listener is None:
-                    self._listener = self.connection.pubsub(ignore_subscribe_messages=True)
-                    self._listener.subscribe(self.settings.trigger_channel)
-                message: Any = self._listener.get_message(timeout=min(left, 0.25))
-            except (redis.ConnectionError, redis.TimeoutError) as error:
-                self._lost_redis(error)
+            if not self._attempt("listen", partial(self._hear, left)):
                 self.stopping.wait(min(left, 0.25))
-                continue
-            # Every coordinator hears it; the leader alone acts.
-            if message is not None and self.leader:
-                self._published(message["data"])
 
-    def _published(self, data: bytes) -> None:
+    def _hear(self, seconds: float) -> None:
+        """Wait a little for one message."""
+        if self._listener is None:
+            self._listener = redis.client.PubSub(
+                self.connection.connection_pool, ignore_subscribe_messages=True
+            )
+            self._listener.subscribe(self.settings.trigger_channel)
+        message: Any = self._listener.get_message(timeout=min(seconds, 0.25))
+        if message is None:
+            return
+        # Every coordinator hears it, the leader alone acts; and what a leader hears that was frozen for a
+        # while was its successor's to act on.
+        self._lead()
+        if not self.leader:
+            return
         try:
-            self.log(self.triggers.take(data, "published"))
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            # It cannot be kept where Redis is away; the log is the only place left.
-            self.log(f"a published trigger was lost with the connection ({error}): {data[:200]!r}")
-            self._lost_redis(error)
+            self.log(self.triggers.take(message["data"], "published"))
+        except redis.RedisError:
+            self.log(f"a published trigger was lost, Redis could not take it: {message['data'][:200]!r}")
+            raise
 
-    def _lost_redis(self, error: Exception) -> None:
+    def _lost_redis(self, error: redis.RedisError) -> None:
         if not self._away:
-            self.log(connect.away(self.settings, error))
+            self.log(str(connect.trouble(self.settings, error)))
         self._away, self.leader = True, False
         self.guard.disturb("Redis was away")
         if self._listener is not None:
@@ -149,7 +183,7 @@ class Service:
             if self._listener is not None:
                 self._listener.close()
             self.connection.close()
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+        except redis.RedisError as error:
             self.log(f"could not step down, the lock runs out by itself: {error}")
         self.log("coordinator ends")
 

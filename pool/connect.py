@@ -10,11 +10,22 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from pool import keys, scripts
+from pool import keys, scripts, wire
 from pool import settings as settings_module
-from pool.errors import RedisAway, SettingsError
+from pool.errors import CoordError, RedisAway
 from pool.settings import Settings
-from pool.wire import Address
+
+#: The words that redis-py takes off an error reply, for it has a class of its own for them.
+_WORDS: dict[type[redis.RedisError], str] = {
+    redis.AuthenticationError: "WRONGPASS",
+    redis.BusyLoadingError: "LOADING",
+    redis.exceptions.ClusterDownError: "CLUSTERDOWN",
+    redis.exceptions.MasterDownError: "MASTERDOWN",
+    redis.exceptions.NoPermissionError: "NOPERM",
+    redis.exceptions.OutOfMemoryError: "OOM",
+    redis.ReadOnlyError: "READONLY",
+    redis.ResponseError: "ERR",
+}
 
 
 def client(settings: Settings, **options: Any) -> redis.Redis:
@@ -23,19 +34,24 @@ def client(settings: Settings, **options: Any) -> redis.Redis:
     Raises:
         SettingsError: The URL is not one of Redis.
     """
-    url = settings_module.redis_url(settings)
-    Address(url)  # the same words for a wrong URL as hooks and helpers have
+    at = wire.Address(settings_module.redis_url(settings))  # the one reader of URLs: hooks use the same
     given: dict[str, Any] = {
-        "socket_timeout": 10.0,
-        "socket_connect_timeout": 3.0,
-        "health_check_interval": 30,
-        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
-        **options,
-    }
-    try:
-        return redis.Redis.from_url(url, **given)
-    except ValueError as error:
-        raise SettingsError(f"redis_url: {error}") from None
+        "db": at.db, "username": at.username or None, "password": at.password or None, "protocol": 2,
+        "socket_timeout": wire.TIMEOUT, "socket_connect_timeout": 3.0, "health_check_interval": 30,
+        # A line that was cut is opened once more; a server that does not answer is not asked again.
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 1, supported_errors=(redis.ConnectionError,)),
+    }  # fmt: skip
+    if at.path:
+        given["unix_socket_path"] = at.path
+    else:
+        given |= {"host": at.host, "port": at.port}
+    if at.tls:
+        given |= {
+            "ssl": True, "ssl_ca_certs": at.tls_ca or None, "ssl_certfile": at.tls_cert or None,
+            "ssl_keyfile": at.tls_key or None, "ssl_check_hostname": at.tls_verify,
+            "ssl_cert_reqs": "required" if at.tls_verify else "none",
+        }  # fmt: skip
+    return redis.Redis(**(given | options))
 
 
 def pool(settings: Settings, connection: redis.Redis | None = None) -> scripts.Pool:
@@ -45,24 +61,23 @@ def pool(settings: Settings, connection: redis.Redis | None = None) -> scripts.P
 
 @contextmanager
 def reachable(settings: Settings) -> Iterator[None]:
-    """Turn redis-py's connection errors into RedisAway, one line without the password."""
+    """Turn redis-py's errors into ours: one line, with what to do, without the password."""
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError, redis.AuthenticationError) as error:
-        raise RedisAway(away(settings, error)) from None
-    except redis.NoPermissionError as error:
-        raise RedisAway(f"Redis refuses this user: {error}") from None
-    except redis.ResponseError as error:
-        if str(error).startswith(("NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN", "READONLY", "MISCONF", "OOM")):
-            raise RedisAway(f"Redis cannot do it now: {error}") from None
-        raise
+    except redis.RedisError as error:
+        raise trouble(settings, error) from None
 
 
-def away(settings: Settings, error: Exception) -> str:
-    """Why Redis cannot be reached, and what to do about it."""
-    at = Address(settings_module.redis_url(settings))
-    where = at.path or f"{at.host}:{at.port}"
+def trouble(settings: Settings, error: Exception) -> CoordError:
+    """An error of redis-py's in our words: RedisAway when Redis cannot serve us now, or not us."""
+    at = wire.Address(settings_module.redis_url(settings))
     text = " ".join(str(error).split())
-    if isinstance(error, redis.AuthenticationError) or "WRONGPASS" in text or "NOAUTH" in text:
-        return f"Redis at {where} refuses the login ({text}): check the user and password in COORD_REDIS_URL"
-    return f"Redis at {where} cannot be reached ({text}); `coord up` starts one, COORD_REDIS_URL names another"
+    word = _WORDS.get(type(error), "")
+    refused = wire.refusal(at, text) or wire.refusal(at, f"{word} {text}")
+    if refused:
+        return RedisAway(refused)
+    if isinstance(error, redis.exceptions.InvalidResponse):
+        return RedisAway(wire.away(at, wire.NOT_REDIS))
+    if isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+        return RedisAway(wire.away(at, text.rstrip(".")))
+    return CoordError(f"Redis at {at.where} refused: {text}")

@@ -22,6 +22,34 @@ if TYPE_CHECKING:
 #: Seconds to connect and to wait for an ordinary reply.
 TIMEOUT = 5.0
 _CHUNK = 65536
+NOT_REDIS = "what answers there does not speak Redis' protocol"
+
+#: What an URL may say after its question mark.
+OPTIONS = frozenset(
+    ("db", "password", "ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_keyfile", "username")
+)
+
+_LOGIN = "check the user and password in COORD_REDIS_URL"
+_RIGHTS = "give its user the keys rq:* pool:* claude-trigger*, the channel claude-trigger and the commands"
+#: How an error begins by which Redis says that it cannot serve us now, or not us (nothing was changed),
+#: and what to do about it. In a script's error, Redis 6 puts such words after a dash.
+REFUSALS = {
+    "NOAUTH": _LOGIN, "WRONGPASS": _LOGIN, "ERR AUTH": _LOGIN, "ERR Client sent AUTH": _LOGIN,
+    "NOPERM": _RIGHTS, "ERR ACL failure": _RIGHTS, "ERR The user executing the script": _RIGHTS,
+    "ERR DB index": "it has fewer databases than COORD_REDIS_URL asks for",
+    "ERR invalid DB index": "COORD_REDIS_URL names no database of its",
+    "ERR SELECT": "it has no database but 0: name that in COORD_REDIS_URL",
+    "ERR max number of clients": "it has too many clients: raise its maxclients",
+    "DENIED": "it serves its own machine only (protected mode)",
+    "OOM": "it has used up its maxmemory: raise that, nothing was changed",
+    "MISCONF": "it cannot write to its disk: its log says why",
+    "READONLY": "it is a replica: COORD_REDIS_URL must name the primary",
+    "MASTERDOWN": "it is a replica without its primary",
+    "NOREPLICAS": "it has too few replicas to accept writes",
+    "CLUSTERDOWN": "its cluster is down",
+    "LOADING": "it still reads its data: try again in a moment",
+    "BUSY ": "a script keeps it busy: try again in a moment",
+}  # fmt: skip
 
 
 class ReplyError(Exception):
@@ -35,36 +63,74 @@ class Cancelled(Exception):
 class Address:
     """Where Redis listens: the parts of a ``redis://``, ``rediss://`` or ``unix://`` URL."""
 
-    __slots__ = ("db", "host", "password", "path", "port", "tls", "tls_ca", "tls_verify", "username")
+    __slots__ = (
+        "db", "host", "password", "path", "port",
+        "tls", "tls_ca", "tls_cert", "tls_key", "tls_verify", "username",
+    )  # fmt: skip
 
     def __init__(self, url: str) -> None:
+        # No message repeats a part of the URL: any of it may be the password of one written wrongly.
         scheme, mark, rest = url.partition("://")
         if not mark or scheme not in ("redis", "rediss", "unix"):
             raise SettingsError("redis_url must start with redis://, rediss:// or unix://")
         rest, _, query = rest.partition("?")
-        options = dict(pair.partition("=")[::2] for pair in query.split("&") if pair)
         userinfo, at, rest = rest.rpartition("@")
+        options = dict(pair.partition("=")[::2] for pair in query.split("&") if pair)
+        if not OPTIONS.issuperset(options):
+            known = ", ".join(sorted(OPTIONS))
+            raise SettingsError(f"redis_url has an option that is none of {known} (a ? in a password is %3F)")
         user, _, secret = userinfo.partition(":") if at else ("", "", "")
         self.username = _unquote(options.get("username", user))
         self.password = _unquote(options.get("password", secret))
         self.tls = scheme == "rediss"
         self.tls_ca = _unquote(options.get("ssl_ca_certs", ""))
+        self.tls_cert = _unquote(options.get("ssl_certfile", ""))
+        self.tls_key = _unquote(options.get("ssl_keyfile", ""))
         self.tls_verify = options.get("ssl_cert_reqs", "required") != "none"
-        self.path = ""
-        self.host, self.port = "127.0.0.1", 6379
-        database = options.get("db", "")
-        try:
-            if scheme == "unix":
-                self.path = _unquote(rest)
-            else:
-                where, _, tail = rest.partition("/")
-                database = database or tail
-                host, _, port = where.rpartition(":") if ":" in where.rpartition("]")[2] else (where, "", "")
-                self.host = _unquote(host).strip("[]") or "127.0.0.1"
-                self.port = int(port) if port else 6379
-            self.db = int(database) if database else 0
-        except ValueError:
-            raise SettingsError("redis_url has a port or a database that is not a number") from None
+        self.path, self.host, self.port = "", "127.0.0.1", 6379
+        database, port = options.get("db", ""), ""
+        if scheme == "unix":
+            self.path = _unquote(rest)
+            if not self.path:
+                raise SettingsError("redis_url has no path: write unix:///run/redis.sock")
+        else:
+            where, _, tail = rest.partition("/")
+            database = database or tail
+            host = where
+            if ":" in where.rpartition("]")[2]:
+                host, _, port = where.rpartition(":")
+            self.host = _unquote(host).strip("[]") or "127.0.0.1"
+            if any(not 0 < len(label) < 64 for label in self.host.removesuffix(".").split(".")):
+                raise SettingsError("redis_url has no possible host name")
+        for text in (database, port):
+            if text and not (text.isascii() and text.isdigit() and len(text) < 10):
+                raise SettingsError("redis_url has a port or a database that is not a number")
+        self.port, self.db = int(port or 6379), int(database or 0)
+        if not 0 < self.port < 65536:
+            raise SettingsError("redis_url has a port that is not between 1 and 65535")
+
+    @property
+    def where(self) -> str:
+        """For messages: a path, or host and port."""
+        return self.path or (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
+
+
+def refusal(at: Address, text: str) -> str:
+    """What to say of an error reply by which Redis cannot serve us now, or not us; '' of any other."""
+    for words, remedy in REFUSALS.items():
+        if text.startswith(words) or f"-{words} " in text:
+            return f"Redis at {at.where} refuses ({text.partition(' script: ')[0].rstrip('. ')}): {remedy}"
+    return ""
+
+
+def away(at: Address, what: str) -> str:
+    """What to say when Redis cannot be reached, and what to do about it."""
+    remedy = "`coord up` starts one, COORD_REDIS_URL names another"
+    if "CERTIFICATE_VERIFY_FAILED" in what:
+        remedy = "name its certificate authority in COORD_REDIS_URL: ?ssl_ca_certs=FILE"
+    elif at.tls and "time" in what.lower():
+        remedy = "a rediss:// URL needs a Redis that speaks TLS there"
+    return f"Redis at {at.where} cannot be reached ({what}); {remedy}"
 
 
 def _unquote(text: str) -> str:
@@ -100,7 +166,7 @@ class Connection:
             return self._reply(lambda: self._fill(deadline))
         except OSError as error:
             self.close()
-            raise RedisAway(_away(self.address, error)) from None
+            raise RedisAway(away(self.address, _reason(error))) from None
         except RedisAway:
             self.close()
             raise
@@ -128,7 +194,7 @@ class Connection:
             return None
         except OSError as error:
             self.close()
-            raise RedisAway(_away(self.address, error)) from None
+            raise RedisAway(away(self.address, _reason(error))) from None
         except (Cancelled, RedisAway):
             self.close()
             raise
@@ -166,7 +232,8 @@ class Connection:
             try:
                 self._reply(lambda: self._fill(deadline))
             except ReplyError as error:
-                raise RedisAway(f"Redis refused the login or the database: {error}") from None
+                where = self.address.where
+                raise RedisAway(f"Redis at {where} refuses the login or the database ({error})") from None
 
     def _open(self) -> None:
         at = self.address
@@ -181,15 +248,15 @@ class Connection:
             context = ssl.create_default_context(cafile=at.tls_ca or None)
             if not at.tls_verify:
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            if at.tls_cert:
+                context.load_cert_chain(at.tls_cert, at.tls_key or None)
             raw = socket.create_connection((at.host, at.port), self.timeout)
             sock = context.wrap_socket(raw, server_hostname=at.host)
         else:
             problem: OSError = OSError(f"{at.host} has no address")
             # As bytes: a str host would import the whole idna codec (4 ms).
             name = at.host.encode() if at.host.isascii() else at.host
-            for family, kind, proto, _, where in _socket.getaddrinfo(
-                name, at.port, 0, _socket.SOCK_STREAM
-            ):
+            for family, kind, proto, _, where in _socket.getaddrinfo(name, at.port, 0, _socket.SOCK_STREAM):
                 sock = _socket.socket(family, kind, proto)
                 sock.settimeout(self.timeout)
                 try:
@@ -223,9 +290,8 @@ class Connection:
         del self._buffer[: self._pos]
         self._pos = 0
         if isinstance(value, ReplyError):
-            if str(value).startswith(("NOAUTH", "LOADING", "MASTERDOWN", "READONLY", "WRONGPASS")):
-                raise RedisAway(f"Redis is not ready for us: {value}")
-            raise value
+            refused = refusal(self.address, str(value))
+            raise RedisAway(refused) if refused else value
         return value
 
     def _line(self, fill: Callable[[], None]) -> bytes:
@@ -243,9 +309,9 @@ class Connection:
         if kind == b"+":
             return rest
         if kind == b":":
-            return int(rest)
+            return _number(rest)
         if kind == b"$":
-            size = int(rest)
+            size = _number(rest)
             if size < 0:
                 return None
             while len(self._buffer) < self._pos + size + 2:
@@ -254,24 +320,37 @@ class Connection:
             self._pos += size + 2
             return data
         if kind == b"*":
-            return None if rest == b"-1" else [self._parse(fill) for _ in range(int(rest))]
+            count = _number(rest)
+            return None if count < 0 else [self._parse(fill) for _ in range(count)]
         if kind == b"-":
             return ReplyError(rest.decode("utf-8", "replace"))
-        raise ConnectionResetError("what answers there does not speak Redis' protocol")
+        raise ConnectionResetError(NOT_REDIS)
+
+
+def _number(text: bytes) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConnectionResetError(NOT_REDIS) from None
 
 
 def _pack(args: tuple[Any, ...]) -> bytes:
     parts = [b"*%d\r\n" % len(args)]
     for arg in args:
-        data = arg if isinstance(arg, bytes) else str(arg).encode("utf-8", "surrogateescape")
+        data = arg if isinstance(arg, bytes) else _bytes(str(arg))
         parts.append(b"$%d\r\n%s\r\n" % (len(data), data))
     return b"".join(parts)
 
 
-def _away(at: Address, error: OSError) -> str:
-    where = at.path or f"{at.host}:{at.port}"
-    what = error.strerror or str(error) or type(error).__name__
-    return f"Redis at {where} cannot be reached ({what}); `coord up` starts one, COORD_REDIS_URL names another"
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")  # the bytes of a command line, as they were
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
+def _reason(error: OSError) -> str:
+    return " ".join(str(error.strerror or error or type(error).__name__).split())
 
 
 def readable(fd: int, seconds: float) -> bool:
