@@ -73,7 +73,13 @@ class Stop:
         return True
 
     def _gone(self, look: Look, window: float) -> bool:
-        """Given up on while it lived (a frozen machine, a long outage): it comes back as a new owner."""
+        """Given up on while it lived (a frozen machine, a long outage): it comes back as a new owner.
+
+        Not so where another hook of this session has let it stop, or its end: the next prompt does it then.
+        """
+        if look.reason == "stopped":
+            self.session.save(stopped=True)
+            return True
         self.hook.log(f"{self.session.caller.worker} was given up on; it registers anew")
         session = self.hook.enroll()
         if session is None:

@@ -42,7 +42,7 @@ class Look:
             self.handed = HandOver(reply)
         elif self.verdict == "inspect":
             self.foreign = (reply[2].decode(), reply[3], reply[4].decode())
-        elif self.verdict == "stop":
+        elif self.verdict in ("stop", "gone"):
             self.reason = reply[2].decode()
         elif self.verdict == "parked":
             self.idle_left, self.reason = float(reply[2]), reply[3].decode("utf-8", "replace")

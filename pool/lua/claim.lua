@@ -5,7 +5,8 @@
 -- doorbell (0: not at all)
 -- A hook's claim is provisional, a helper's is not.
 -- Returns {verdict, ticket, ...}:
---   'gone', 'superseded'
+--   'gone', '', state of that registration ('' when it was replaced or forgotten)
+--   'superseded', ticket
 --   'held', ticket, id, token, queue, data, attempts, provisional, parked, title
 --   'task', ticket, id, token, queue, data, attempts, '', '', title
 --   'inspect', ticket, id, data, queue          not of our making: look, then adopt or bury
@@ -20,7 +21,9 @@ local key = worker_key(worker)
 local f = call('HMGET', key, 'epoch', 'queues', 'ticket', 'draining', 'max_tasks', 'tasks', 'claim',
   'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at')
 local epoch, hook = f[1], ARGV[3] ~= ''
-if not epoch or (ARGV[2] ~= '' and ARGV[2] ~= epoch) or not live(worker) then return {'gone', ''} end
+if not epoch or (ARGV[2] ~= '' and ARGV[2] ~= epoch) or not live(worker) then
+  return {'gone', '', epoch == ARGV[2] and call('HGET', key, 'state') or ''}
+end
 local ticket = f[3] or '0'
 if ARGV[3] == 'new' then
   local old = 'pool:bell:' .. worker .. ':' .. ticket

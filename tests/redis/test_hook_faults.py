@@ -311,6 +311,21 @@ def test_draining_and_the_task_limit_let_it_stop(session: Start, submit: Submit,
     assert view.task(conn, "v").status == "queued"
 
 
+def test_a_worker_that_another_of_its_hooks_let_stop_is_not_registered_anew(
+    session: Start, submit: Submit, conn: redis.Redis, pool: Pool
+) -> None:
+    from pool.claim import Caller
+
+    one = session("w1")
+    one.start()
+    pool.tune("w1", "draining", "1")
+    # The same hook installed twice: the first has asked, and has not noted the answer on disk yet.
+    assert pool.claim(Caller("w1", one.data["epoch"]), "new", 1.0).verdict == "stop"
+    submit(id="t")
+    assert one.hook("Stop", timeout=5.0) == {}
+    assert (view.worker(conn, "w1").state, view.task(conn, "t").status) == ("stopped", "queued")
+
+
 def test_a_new_idle_limit_reaches_a_waiting_worker_at_once(session: Start, conn: redis.Redis, pool: Pool) -> None:
     one = session("w1", COORD_RECHECK="60s")
     one.start()
