@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hooks import bundle, files, install, template
+from hooks import bundle, files, install, merge, template
 from pool import settings as settings_module
 from pool.errors import CoordError, UsageError
 from pool.settings import Settings
@@ -52,11 +52,11 @@ def look(scope: str, settings: Settings) -> ScopeStatus:
         if text is None:
             return seen
         seen.exists = True
-        value = install.parse(text, path)
+        value = merge.parse(text, path)
     except UsageError as error:
         seen.problems.append(str(error).removesuffix("; nothing was changed"))
         return seen
-    here = install.found(value)
+    here = merge.found(value)
     if not here.places:
         return seen
     seen.installed, seen.worker, seen.copy = True, here.worker, here.copy
@@ -93,7 +93,7 @@ def _copy(seen: ScopeStatus, path: Path, settings: Settings) -> None:
         seen.problems.append(f"{copy} is from another version or other settings: install it again")
 
 
-def _installation(seen: ScopeStatus, here: install.Found) -> None:
+def _installation(seen: ScopeStatus, here: merge.Found) -> None:
     pythons = sorted({part.python for part in here.parts})
     named = sorted({part.compiled for part in here.parts if part.compiled})
     seen.interpreter = pythons[0]
@@ -135,8 +135,8 @@ def _wanted(seen: ScopeStatus, settings: Settings) -> template.Wanted | None:
     return wanted
 
 
-def _compare(seen: ScopeStatus, here: install.Found, wanted: template.Wanted) -> None:
-    for event, group in wanted.groups.items():
+def _compare(seen: ScopeStatus, here: merge.Found, wanted: template.Wanted) -> None:
+    for event, (group,) in wanted.groups.items():
         seen.hooks[event] = _state(here.groups.get(event, []), group)
     strange = [event for event in here.groups if event not in wanted.groups]
     for event, state in [*seen.hooks.items(), *((event, "stale") for event in strange)]:

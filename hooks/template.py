@@ -89,9 +89,9 @@ class Wanted:
         return {**({"matcher": spec.matcher} if spec.matcher else {}), "hooks": [handler]}
 
     @property
-    def groups(self) -> dict[str, dict[str, Any]]:
-        """Every event's group."""
-        return {spec.event: self.group(spec) for spec in SPECS}
+    def groups(self) -> dict[str, list[dict[str, Any]]]:
+        """Every event's groups, of which there is one."""
+        return {spec.event: [self.group(spec)] for spec in SPECS}
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -100,8 +100,8 @@ class Wanted:
 
     def settings(self) -> dict[str, Any]:
         """All of it as a settings file of its own (for `claude --settings`)."""
-        made: dict[str, Any] = {"hooks": {event: [group] for event, group in self.groups.items()}}
-        return {**made, "permissions": {"allow": list(self.rules)}} if self.rules else made
+        rules = {"permissions": {"allow": list(self.rules)}} if self.rules else {}
+        return {"hooks": self.groups, **rules}
 
 
 def wanted(settings: Settings, worker: bool = False, copy: bool = False) -> Wanted:

@@ -49,7 +49,7 @@ def install(scope: str, worker: bool, copy: bool, only_print: bool, as_json: boo
         return
     click.echo(f"The hooks are installed in {done.path}.")
     if done.copy:
-        click.echo(f"They run {done.copy}: commit it, and keep .coord/ out of version control.")
+        click.echo(f"They run {done.copy}: commit it.")
     if done.backup:
         click.echo(f"What was there before is kept in {done.backup}.")
     click.echo("Its sessions are workers." if worker else "Sessions started with COORD_WORKER=1 are workers.")

@@ -135,6 +135,7 @@ def test_a_task_from_the_waiting_queue_to_its_result(start: Start, submit: Submi
     found = view.task(conn, "hello")
     assert (found.status, found.result, found.worker) == ("finished", "said it", "w1")
     assert one.bash("coord-worker nonsense").returncode == 2
+    assert (one.coord_home / ".gitignore").read_text() == "*\n"
     assert one.hook("SessionEnd", reason="other") == {}
     assert eventually(lambda: view.worker(conn, "w1").state == "stopped")
 

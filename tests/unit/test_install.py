@@ -209,6 +209,7 @@ def test_installing_compiles_the_settings_and_writes_the_helper(
     said = subprocess.run([helper, "--help"], capture_output=True, text=True, check=False, env={})
     assert (said.returncode, said.stderr) == (0, "") and "coord-worker claim" in said.stdout
     assert "secret" not in (project / ".claude" / "settings.json").read_text()
+    assert (tmp_path / "home" / ".gitignore").read_text() == "*\n"  # for the secret is in the compiled ones
 
 
 def test_data_on_request(project: Path, coord: Coord) -> None:

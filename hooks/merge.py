@@ -1,0 +1,167 @@
+"""What of coord's is in the text of a settings file: find it, add it, take it out. Texts only, no disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hooks import jsontext, template
+from pool.errors import UsageError
+
+
+class Found(NamedTuple):
+    """What of ours a settings file holds."""
+
+    #: The matcher groups with a handler of ours, by event.
+    groups: dict[str, list[dict[str, Any]]]
+    #: Where each handler is.
+    places: list[jsontext.Path]
+    #: What the commands run, in the order of ``places``.
+    parts: list[template.Parts]
+
+    @property
+    def worker(self) -> bool:
+        """Whether sessions of this file become workers unasked."""
+        return any(part.worker for part in self.parts)
+
+    @property
+    def copy(self) -> bool:
+        """Whether a single-file copy is run."""
+        return any(part.copy for part in self.parts)
+
+
+def parse(text: str, path: Path) -> dict[str, Any]:
+    """The settings in a file's text.
+
+    Raises:
+        UsageError: It is not JSON, or not what a settings file looks like.
+    """
+    try:
+        value = jsontext.loads(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{path} is not valid JSON ({error}): correct it first; nothing was changed"
+        ) from None
+    wrong = _misshapen(value)
+    if wrong:
+        raise UsageError(f"{path}: {wrong}: correct it first; nothing was changed")
+    assert isinstance(value, dict)
+    return value
+
+
+def found(value: dict[str, Any]) -> Found:
+    """What of ours a settings file's value holds."""
+    here = Found({}, [], [])
+    for event, groups in value.get("hooks", {}).items():
+        for index, group in enumerate(groups if isinstance(groups, list) else []):
+            handlers = group.get("hooks") if isinstance(group, dict) else None
+            ours = False
+            for number, handler in enumerate(handlers if isinstance(handlers, list) else []):
+                if template.is_ours(handler):
+                    ours = True
+                    here.places.append(("hooks", event, index, "hooks", number))
+                    here.parts.append(template.parts(handler["command"]))
+            if ours:
+                here.groups.setdefault(event, []).append(group)
+    return here
+
+
+def added(text: str, groups: dict[str, list[dict[str, Any]]], rules: tuple[str, ...]) -> str:
+    """The text with these groups and permission rules at the ends of their lists."""
+    value = jsontext.loads(text)
+    if "hooks" not in value:
+        text = jsontext.insert(text, (), "hooks", groups)
+    else:
+        for event, each in groups.items():
+            if event not in value["hooks"]:
+                text = jsontext.insert(text, ("hooks",), event, each)
+                continue
+            for group in each:
+                text = jsontext.insert(text, ("hooks", event), "", group)
+    permissions = value.get("permissions", {})
+    missing = [rule for rule in rules if rule not in permissions.get("allow", [])]
+    if missing and "permissions" not in value:
+        return jsontext.insert(text, (), "permissions", {"allow": missing})
+    if missing and "allow" not in permissions:
+        return jsontext.insert(text, ("permissions",), "allow", missing)
+    for rule in missing:
+        text = jsontext.insert(text, ("permissions", "allow"), "", rule)
+    return text
+
+
+def without(text: str, before: dict[str, Any]) -> str:
+    """The text without what is ours.
+
+    ``before`` is what stood there before coord came: its rules, and lists that were empty then, stay.
+    """
+    here = found(jsontext.loads(text))
+    for place in reversed(here.places):
+        text = _cut(text, place, (place[:3], place[:2], place[:1]), before)
+    if here.worker:
+        path: jsontext.Path = ("permissions", "allow")
+        for index, rule in reversed(list(enumerate(_at(jsontext.loads(text), path) or []))):
+            if rule in template.RULES and rule not in (_at(before, path) or []):
+                text = _cut(text, (*path, index), (path, path[:1]), before)
+    return text
+
+
+def original(text: str, backup: str | None) -> str:
+    """What stood there before coord's part: the backup, if nothing else has changed since."""
+    here = found(jsontext.loads(text))
+    try:
+        before = jsontext.loads(backup or "")
+        if _misshapen(before):
+            raise ValueError
+    except ValueError:
+        return without(text, {})  # there was no file, or the backup is damaged
+    if backup is not None and added(backup, here.groups, template.RULES if here.worker else ()) == text:
+        return backup
+    return without(text, before)
+
+
+def _misshapen(value: Any) -> str:
+    """What is wrong with a settings file's value, as far as it concerns us."""
+    if not isinstance(value, dict):
+        return "it does not hold a JSON object"
+    hooks, permissions = value.get("hooks", {}), value.get("permissions", {})
+    if not isinstance(hooks, dict):
+        return "hooks is not an object"
+    for spec in template.SPECS:
+        if not isinstance(hooks.get(spec.event, []), list):
+            return f"hooks.{spec.event} is not a list"
+    if not isinstance(permissions, dict):
+        return "permissions is not an object"
+    if not isinstance(permissions.get("allow", []), list):
+        return "permissions.allow is not a list"
+    return ""
+
+
+def complete(value: dict[str, Any], here: Found, wanted: template.Wanted) -> bool:
+    """Whether everything wanted is there already, and nothing else of ours."""
+    if here.groups != wanted.groups:
+        return False
+    return all(rule in (_at(value, ("permissions", "allow")) or []) for rule in wanted.rules)
+
+
+def _cut(text: str, place: jsontext.Path, around: tuple[jsontext.Path, ...], before: dict[str, Any]) -> str:
+    """Take an entry out, and then what is around it as far as it is empty and was not so before."""
+    text = jsontext.remove(text, place)
+    for path in around:
+        value = _at(jsontext.loads(text), path)
+        empty = not (value.get("hooks") if len(path) == 3 else value)
+        if not empty or _at(before, path) in ([], {}):
+            break
+        text = jsontext.remove(text, path)
+    return text
+
+
+def _at(value: Any, path: jsontext.Path) -> Any:
+    """The value at a path; None when there is none."""
+    for key in path:
+        if isinstance(value, dict):
+            value = value.get(str(key))
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
+            return None
+    return value
