@@ -30,8 +30,9 @@ def handle(hook: runtime.Hook) -> None:
     if verdict == "gone":
         session = hook.enroll()
         hook.log(f"the worker was {state or 'forgotten'}; it registers anew")
-    elif handed is not None and session is not None:
-        if runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields))):
+    elif handed is not None:
+        said = runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields)))
+        if said:
             hook.pool.confirm(session.caller, handed.claim)
 
 

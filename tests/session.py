@@ -143,9 +143,9 @@ class Session:
                     words = (entry / "cmdline").read_bytes().split(b"\0")
                 except OSError:
                     continue
-                if self.key.encode() in words and any(word.endswith(b"keeper.py") for word in words):
-                    if process.start_time(int(entry.name)):
-                        return int(entry.name)
+                ours = self.key.encode() in words and any(word.endswith(b"keeper.py") for word in words)
+                if ours and process.start_time(int(entry.name)):
+                    return int(entry.name)
         return 0
 
     def spawn(self, command: str) -> int:

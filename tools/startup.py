@@ -72,7 +72,7 @@ def main() -> None:
     if "--json" in sys.argv:
         print(json.dumps(rows, indent=2))
         return
-    table = Table("program", "median ms", "× bare", "lowest", "highest", box=None)
+    table = Table("program", "median ms", "times bare", "lowest", "highest", box=None)
     for row in rows:
         table.add_row(*(str(value) for value in (row["program"], row["median_ms"], row["times_bare"], row["low_ms"], row["high_ms"])))
     Console().print(table)
