@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     from pool.claim import HandOver
 
-#: The client cuts additionalContext at 10,000 characters; room is left for its own frame.
+#: The client cuts additionalContext at 10,000 characters (of UTF-16: an emoji is two); room is left for
+#: its own frame.
 LIMIT = 9_800
 
 WELCOME = (
@@ -31,11 +32,17 @@ def one_line(handed: HandOver) -> str:
 def whole(handed: HandOver, fields: dict[str, Any], now: float = 0.0) -> str:
     """The task in full: what to do, where, with which context, and how to report."""
     parts = [f"# Task {handed.claim.task_id}: {_line(handed.title)}", "", *task(fields)]
-    results = fields.get("parents")
-    if results:
-        parts += [f"It builds on: {', '.join(str(r) for r in results)} (`coord-worker context` shows their results)", ""]
+    if parents(fields):
+        listed = ", ".join(parents(fields))
+        parts += [f"It builds on: {listed} (`coord-worker context` shows their results)", ""]
     parts.append(closing(handed, fields))
     return "\n".join(parts)
+
+
+def parents(fields: dict[str, Any]) -> list[str]:
+    """The tasks it comes after."""
+    found = fields.get("parents")
+    return [_line(each) for each in found] if isinstance(found, list) else []
 
 
 def task(fields: dict[str, Any]) -> list[str]:
@@ -43,13 +50,16 @@ def task(fields: dict[str, Any]) -> list[str]:
     parts = [str(fields["prompt"]).strip(), ""]
     cwd = fields.get("cwd")
     if cwd:
-        parts += [f"Work in the directory {cwd}", ""]
+        parts += [f"Work in the directory {_line(cwd, 4096)}", ""]
     context = fields.get("context") or []
     for item in context if isinstance(context, list) else []:
         if not isinstance(item, dict):
             continue
         if "text" in item:
-            parts += [f"## Context: {_line(item.get('path', ''))}", "```", str(item["text"]).rstrip("\n"), "```", ""]
+            text, fence = str(item["text"]).rstrip("\n"), "```"
+            while fence in text:
+                fence += "`"
+            parts += [f"## Context: {_line(item.get('path', ''))}", fence, text, fence, ""]
         else:
             parts += [f"Read {_line(item.get('path', ''))} first.", ""]
     return parts
@@ -58,13 +68,14 @@ def task(fields: dict[str, Any]) -> list[str]:
 def closing(handed: HandOver, fields: dict[str, Any]) -> str:
     """How to report: the exact commands, with the claim in them."""
     claim = handed.claim
-    lines = ["## When it is done", f'Run `coord-worker complete {claim} --result "what you did, in a sentence or two"`']
+    lines = ["## When it is done"]
+    lines.append(f'Run `coord-worker complete {claim} --result "what you did, in a sentence or two"`')
     lines.append(
         f"(`--result-file FILE` for a longer result, `--artifact FILE` for files to keep), or "
         f'`coord-worker fail {claim} --reason "why"` if it cannot be done. Then end your turn.'
     )
     timeout = fields.get("timeout")
-    if isinstance(timeout, (int, float)) and timeout > 0:
+    if isinstance(timeout, (int, float)) and 0 < timeout <= units.LONGEST:
         lines.append(f"You have {units.span(timeout)}; this is attempt {handed.attempts}.")
     if fields.get("check"):
         lines.append(f"It will be checked with: {_line(fields['check'])}")
@@ -74,15 +85,25 @@ def closing(handed: HandOver, fields: dict[str, Any]) -> str:
 def fitted(handed: HandOver, fields: dict[str, Any]) -> str:
     """The task within the client's limit; when cut, with the command that prints the rest."""
     text = whole(handed, fields)
-    if len(text) <= LIMIT:
+    if len(text) <= LIMIT and _units(text) <= LIMIT:
         return text
     tail = closing(handed, fields)
     more = (
         f"\n\n[... cut here: the task has {len(text)} characters. Run `coord-worker context {handed.claim}` "
         "and read the whole of it before you begin.]\n\n"
     )
-    return text[: LIMIT - len(tail) - len(more)] + more + tail
+    room = LIMIT - _units(tail) - _units(more)
+    text = text[:room]
+    while _units(text) > room:
+        text = text[: -((_units(text) - room + 1) // 2)]
+    return text + more + tail
 
 
-def _line(text: object) -> str:
-    return " ".join(str(text).split())[:300]
+def _units(text: str) -> int:
+    """Its length as the client counts."""
+    return len(text) + sum(c > "\uffff" for c in text)
+
+
+def _line(text: object, longest: int = 300) -> str:
+    """A text on one line, without what would steer a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:longest]

@@ -66,17 +66,26 @@ def read(name: str, kind: str, text: str) -> Any:
         SettingsError: The text does not fit the kind.
     """
     try:
-        if kind == "duration":
-            return units.duration(text)
-        if kind == "bool":
-            return units.truth(text)
-        if kind == "int":
-            return int(text)
-        if kind == "size":
-            return size(text)
-        return split(text) if kind == "list" else text
+        return parse(kind, text)
     except ValueError as error:
         raise SettingsError(f"COORD_{name.upper()}: {error}") from None
+
+
+def parse(kind: str, text: str) -> Any:
+    """The value in a text.
+
+    Raises:
+        ValueError: The text does not fit the kind.
+    """
+    if kind == "duration":
+        return units.duration(text)
+    if kind == "bool":
+        return units.truth(text)
+    if kind == "int":
+        return units.whole(text)
+    if kind == "size":
+        return size(text)
+    return split(text) if kind == "list" else text
 
 
 def size(text: str) -> int:
@@ -90,18 +99,25 @@ def size(text: str) -> int:
     for suffix, factor in (("ki", 1024), ("mi", 1024**2), ("gi", 1024**3),
                            ("k", 1000), ("m", 1000**2), ("g", 1000**3)):  # fmt: skip
         if low.endswith(suffix):
-            low, scale = low.removesuffix(suffix), factor
+            low, scale = low.removesuffix(suffix).rstrip(), factor
             break
-    try:
-        return int(float(low) * scale)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a size: write 1048576, 512KiB or 1MiB") from None
+    digits = low.replace(".", "", 1)
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+        raise ValueError(f"{text[:40]!r} is not a size: write 1048576, 512KiB or 1MiB")
+    return int(float(low) * scale)
 
 
 def split(text: str) -> list[str]:
-    """The names in a comma-separated list, or in a JSON one."""
+    """The names in a comma-separated list, or in a JSON one.
+
+    Raises:
+        ValueError: It begins as a JSON list and is none.
+    """
     if text.lstrip().startswith("["):
-        return [str(part) for part in jsonlite.loads(text)]
+        try:
+            return [str(part) for part in jsonlite.loads(text)]
+        except ValueError:
+            raise ValueError(f"{text[:40]!r} is not a list: write a,b,c") from None
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

@@ -16,7 +16,7 @@ from pool.errors import CoordError, RedisAway
 from pool.settings import Settings
 
 #: The words that redis-py takes off an error reply, for it has a class of its own for them.
-_WORDS: dict[type[redis.RedisError], str] = {
+_WORDS: dict[type[Exception], str] = {
     redis.AuthenticationError: "WRONGPASS",
     redis.BusyLoadingError: "LOADING",
     redis.exceptions.ClusterDownError: "CLUSTERDOWN",

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
+_make_scanner: Any
+_quote: Callable[[str], str]
 try:
     from _json import encode_basestring_ascii as _quote
     from _json import make_scanner as _make_scanner
 except ImportError:  # another implementation of Python
     import json
 
-    _quote = json.dumps
-    _make_scanner = None  # type: ignore[assignment]
+    _quote, _make_scanner = json.dumps, None
 
 _SPACE = " \t\n\r"
 
@@ -82,7 +84,7 @@ def dumps(value: Any) -> str:
     if isinstance(value, int):
         return int.__repr__(value)
     if isinstance(value, float):
-        return float.__repr__(value)
+        return float.__repr__(value) if value - value == 0 else "null"  # as JSON.stringify has it
     if isinstance(value, dict):
         return "{" + ",".join(f"{_quote(str(k))}:{dumps(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):

@@ -6,9 +6,10 @@ must not import RQ, read the same templates from the compiled settings.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
-from rq import Queue
+from rq import Queue, results
 from rq.executions import Execution, ExecutionRegistry
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job
@@ -20,7 +21,6 @@ from rq.registry import (
     ScheduledJobRegistry,
     StartedJobRegistry,
 )
-from rq.results import get_key as results_key
 from rq.scheduler import RQScheduler
 from rq.suspension import WORKERS_SUSPENDED
 from rq.worker import Worker
@@ -29,6 +29,8 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 #: Stands for the id while a template is made; no key of RQ's contains it.
 _HOLE = "HOLE"
 _HOLE2 = "HOLE2"
+
+_results_key: Callable[[str], str] = results.get_key
 
 
 @cache
@@ -56,7 +58,7 @@ def templates() -> dict[str, str]:
         "executions": ExecutionRegistry.key_template.format(_HOLE),
         "intermediate": aside.key,
         "first_seen": aside.get_first_seen_key(_HOLE2),
-        "results": results_key(_HOLE),
+        "results": _results_key(_HOLE),
         "worker": Worker.redis_worker_namespace_prefix + _HOLE,
         "workers": REDIS_WORKER_KEYS,
         "workers_of": WORKERS_BY_QUEUE_KEY % _HOLE,

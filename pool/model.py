@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 import re
 import uuid
 from datetime import UTC, datetime
@@ -53,20 +53,36 @@ def split_queue(rq_name: str) -> tuple[str, str]:
     return base, priority or Priority.NORMAL.value
 
 
+#: The end of the year 9998 (seconds since 1970), the last that every time zone can write.
+_LAST_MOMENT = 253_370_764_800.0
+
+
 def _moment(value: Any) -> float | None:
     """Seconds since 1970 in a number, ``2026-01-31T12:00`` (local time) or ``...Z``/``+02:00``."""
-    if value is None or isinstance(value, float):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    text = str(value).strip()
-    if re.fullmatch(r"\d{9,}(\.\d+)?", text):
-        return float(text)
+    if value is None:
+        return None
+    text = str(value).strip() if not isinstance(value, bool) else "a boolean"
     try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a time: write 2026-01-31T12:00 or 2026-01-31T12:00Z") from None
-    return (when if when.tzinfo else when.astimezone()).timestamp()
+        if isinstance(value, (int, float)) or re.fullmatch(r"\d{9,30}(\.\d{1,9})?", text):
+            at = float(text)
+        else:
+            when = datetime.fromisoformat(text)
+            at = (when if when.tzinfo else when.astimezone()).timestamp()
+    except (ValueError, OverflowError):
+        wrong = f"{text[:40]!r} is not a time: write 2026-01-31T12:00 or 2026-01-31T12:00Z"
+        raise ValueError(wrong) from None
+    if not 0 <= at <= _LAST_MOMENT:
+        raise ValueError(f"{text[:40]!r} is not between 1970 and 9998")
+    return at
+
+
+def _is_text(text: str) -> bool:
+    """Whether it is text: what a terminal passes that is no UTF-8 becomes lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 Moment = Annotated[float | None, BeforeValidator(_moment)]
@@ -99,6 +115,14 @@ class TaskSpec(BaseModel):
     #: A command that must pass before the task is done (kept with the task; run by a later release).
     check: str = ""
 
+    @field_validator("*")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not _is_text(text):
+                raise ValueError("it is not valid text (UTF-8)")
+        return value
+
     @field_validator("prompt")
     @classmethod
     def _prompt(cls, value: str) -> str:
@@ -119,6 +143,13 @@ class TaskSpec(BaseModel):
     def _queue(cls, value: str) -> str:
         if value and not units.is_queue(value):
             raise ValueError(f"{value[:60]!r} is not a queue name: letters, digits, '.', '_' and '-'")
+        return value
+
+    @field_validator("timeout")
+    @classmethod
+    def _timeout(cls, value: float | None) -> float | None:
+        if value is not None and value <= 0:
+            raise ValueError("it must be more than 0")
         return value
 
     @field_validator("retries")
@@ -184,7 +215,8 @@ def read_context(spec: TaskSpec, settings: Settings) -> list[dict[str, str]]:
         UsageError: A file cannot be read, is not text, or all of them are too large.
     """
     items: list[dict[str, str]] = []
-    total = 0
+    total = sum(len(name.encode()) for name in spec.read)
+    _bounded("the list of paths to read", total, settings.context_limit, "context_limit")
     for name in spec.context:
         try:
             text = Path(name).read_text(encoding="utf-8")
@@ -207,22 +239,22 @@ def record(spec: TaskSpec, settings: Settings, now: float, cwd: str = "") -> tup
     _bounded("the prompt", len(spec.prompt.encode()), settings.prompt_limit, "prompt_limit")
     task_id = spec.id or new_id()
     title = spec.title or next((line.strip() for line in spec.prompt.splitlines() if line.strip()), task_id)
-    title = " ".join(title.split())
+    title = " ".join("".join(c if c.isprintable() else " " for c in title).split()) or task_id
     if len(title) > settings.title_limit:
         if spec.title:
-            raise UsageError(f"the title has {len(title)} characters, the limit is {settings.title_limit} (setting title_limit)")
+            limit = f"the limit is {settings.title_limit} (setting title_limit)"
+            raise UsageError(f"the title has {len(title)} characters, {limit}")
         title = title[: settings.title_limit - 1] + "…"
     queue = rq_queue(spec.queue or settings.queue, spec.priority)
-    timeout = max(1, int(spec.timeout if spec.timeout is not None else settings.task_timeout))
+    timeout = math.ceil(spec.timeout if spec.timeout is not None else settings.task_timeout)
     fields: dict[str, Any] = {"prompt": spec.prompt, "title": title, "timeout": timeout}
-    context = read_context(spec, settings)
-    for name, value in (("context", context), ("cwd", spec.cwd or cwd), ("check", spec.check), ("parents", spec.after)):
-        if value:
-            fields[name] = value
+    given = {"context": read_context(spec, settings), "cwd": spec.cwd or cwd, "check": spec.check,
+             "parents": spec.after}  # fmt: skip
+    fields |= {name: value for name, value in given.items() if value}
     not_before = spec.run_at if spec.run_at is not None else now + spec.run_in if spec.run_in else None
     head = [
-        task_id, queue, "" if not_before is None else f"{not_before:.6f}", ",".join(dict.fromkeys(spec.after)),
-        "1" if spec.allow_failure else "", "", spec.unique,
+        task_id, queue, "" if not_before is None else f"{not_before:.6f}",
+        ",".join(dict.fromkeys(spec.after)), "1" if spec.allow_failure else "", "", spec.unique,
     ]  # fmt: skip
     body: dict[str, Any] = {
         # What RQ itself writes for every job, so that its own code finds what it expects.
@@ -234,7 +266,7 @@ def record(spec: TaskSpec, settings: Settings, now: float, cwd: str = "") -> tup
     }  # fmt: skip
     if spec.retries:
         body["retries_left"] = spec.retries
-        body["retry_intervals"] = json.dumps([int(seconds) for seconds in spec.backoff] or [0])
+        body["retry_intervals"] = json.dumps([math.ceil(seconds) for seconds in spec.backoff] or [0])
     if spec.after:
         body["dependency_id"] = spec.after[0]
         body["dependency_ids"] = json.dumps(list(dict.fromkeys(spec.after)))
@@ -249,10 +281,7 @@ def _prefixed(part: Any) -> bytes:
 
 
 def utc(at: float | None) -> str | None:
-    """A moment for JSON output: ``2026-01-31T12:00:00Z``."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def here() -> str:
-    """The directory a task works in when none is named: where it is submitted."""
-    return os.getcwd()
+    """A moment for JSON output: ``2026-01-31T12:00:00Z``; None when there is none that can be written."""
+    if at is None or not 0 <= at <= _LAST_MOMENT:
+        return None
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

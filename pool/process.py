@@ -13,6 +13,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 _LINUX = sys.platform.startswith("linux")
 _SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ash", "busybox"))
@@ -114,15 +115,13 @@ class Watch:
         self.pid = pid
         self.key = process_key or key(pid)
         self.fd = -1
-        self._queue: select.kqueue | None = None
+        self._queue: Any = None
         try:
             if hasattr(os, "pidfd_open"):
                 self.fd = os.pidfd_open(pid)
-            elif hasattr(select, "kqueue"):
+            elif sys.platform != "linux" and hasattr(select, "kqueue"):
                 self._queue = select.kqueue()
-                event = select.kevent(
-                    pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT
-                )
+                event = select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
                 self._queue.control([event], 0)
                 self.fd = self._queue.fileno()
         except OSError:

@@ -6,15 +6,16 @@ Unknown keys are refused. Hooks and helpers read the same settings from a compil
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
 import tomllib
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -41,12 +42,21 @@ PROCESS_VARIABLES = frozenset(
 )
 
 
-def _listed(value: Any) -> Any:
-    return compiled.split(value) if isinstance(value, str) else value
+
+
+def _read(kind: str) -> BeforeValidator:
+    """A text is read as hooks and helpers read it; another value (of coord.toml) is left to pydantic."""
+    return BeforeValidator(lambda value: compiled.parse(kind, value) if isinstance(value, str) else value)
 
 
 Duration = Annotated[float, BeforeValidator(units.duration)]
-Names = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
+Names = Annotated[list[str], NoDecode, _read("list")]
+Size = Annotated[int, Field(ge=0), _read("size")]
+Whole = Annotated[int, _read("int")]
+Flag = Annotated[bool, _read("bool")]
+
+#: How a variable is read, by its setting's type as it is written here; any other is text.
+_KINDS = {"Duration": "duration", "Names": "list", "Size": "size", "Whole": "int", "Flag": "bool"}
 
 
 class Settings(BaseSettings):
@@ -63,48 +73,48 @@ class Settings(BaseSettings):
     queues: Names = Field(["tasks"], description="queues that a worker serves")
 
     idle_limit: Duration = Field(600.0, description="a worker without work for so long may stop")
-    max_tasks: int = Field(0, ge=0, description="tasks per session, after which it may stop; 0: no limit")
+    max_tasks: Whole = Field(0, ge=0, description="tasks per session, after which it may stop; 0: no limit")
     lease: Duration = Field(60.0, ge=0.5, description="a worker silent for so long is given up on")
-    provisional: Duration = Field(10.0, description="a hand-over not confirmed by then goes back")
+    provisional: Duration = Field(10.0, gt=0, description="a hand-over not confirmed by then goes back")
     beat: Duration = Field(5.0, gt=0, description="time between two heartbeats of a keeper")
     recheck: Duration = Field(5.0, gt=0, description="a waiting hook looks again after about so long")
-    stop_mode: Literal["wait", "poll"] = Field("wait", description="wait in the Stop hook, or block per check")
-    poll_wait: Duration = Field(20.0, description="in poll mode: wait before each block")
-    hook_timeout: Duration = Field(86400.0, description="timeout of the Stop hook as installed")
+    stop_mode: Literal["wait", "poll"] = Field("wait", description="wait in the Stop hook, or block to check")
+    poll_wait: Duration = Field(20.0, gt=0, description="in poll mode: wait before each block")
+    hook_timeout: Duration = Field(86400.0, gt=0, description="timeout of the Stop hook as installed")
     quota_wait: Duration = Field(900.0, description="wait after a quota error whose reset is not known")
-    reminders: int = Field(3, ge=1, description="reminders to finish a task before it fails")
+    reminders: Whole = Field(3, ge=1, description="reminders to finish a task before it fails")
 
     task_timeout: Duration = Field(7200.0, gt=0, description="a task may run for so long")
-    loss_limit: int = Field(3, ge=1, description="so many dead workers make a task fail as poison")
-    release_limit: int = Field(5, ge=1, description="a task handed back more often fails")
+    loss_limit: Whole = Field(3, ge=1, description="so many dead workers make a task fail as poison")
+    release_limit: Whole = Field(5, ge=1, description="a task handed back more often fails")
     release_delay: Duration = Field(5.0, description="first delay of a released task; it doubles each time")
     release_delay_max: Duration = Field(300.0, description="the longest such delay")
-    result_ttl: Duration = Field(30 * 86400.0, description="finished tasks are kept for so long")
-    failure_ttl: Duration = Field(365 * 86400.0, description="failed tasks are kept for so long")
+    result_ttl: Duration = Field(30 * 86400.0, gt=0, description="finished tasks are kept for so long")
+    failure_ttl: Duration = Field(365 * 86400.0, gt=0, description="failed tasks are kept for so long")
 
-    title_limit: int = Field(200, description="characters of a title")
-    prompt_limit: ByteSize = Field(ByteSize(2**20), description="bytes of a prompt")
-    context_limit: ByteSize = Field(ByteSize(256 * 1024), description="bytes of files inlined in a task")
-    result_limit: ByteSize = Field(ByteSize(2**20), description="bytes of a result")
-    artifact_limit: ByteSize = Field(ByteSize(2**20), description="bytes of one artifact")
-    artifact_count: int = Field(8, description="artifacts of a task")
-    batch_limit: int = Field(100_000, description="tasks in one `coord submit --from`")
-    event_limit: int = Field(100_000, description="events kept in the stream pool:events")
+    title_limit: Whole = Field(200, ge=1, description="characters of a title")
+    prompt_limit: Size = Field(2**20, description="bytes of a prompt")
+    context_limit: Size = Field(256 * 1024, description="bytes of files inlined in a task")
+    result_limit: Size = Field(2**20, description="bytes of a result")
+    artifact_limit: Size = Field(2**20, description="bytes of one artifact")
+    artifact_count: Whole = Field(8, ge=0, description="artifacts of a task")
+    batch_limit: Whole = Field(100_000, ge=1, description="tasks in one `coord submit --from`")
+    event_limit: Whole = Field(100_000, ge=1, description="events kept in the stream pool:events")
 
     tick: Duration = Field(1.0, gt=0, le=1.0, description="time between two rounds of the coordinator")
-    leader_ttl: Duration = Field(2.5, description="a coordinator silent for so long is replaced")
+    leader_ttl: Duration = Field(2.5, gt=0, description="a coordinator silent for so long is replaced")
     sweep: Duration = Field(30.0, gt=0, description="time between two searches for strays")
-    active_window: Duration = Field(120.0, description="a worker heard of since then is active")
-    worker_memory: Duration = Field(3600.0, description="stopped and dead workers are shown for so long")
-    backstop: Duration = Field(86400.0, description="RQ's own deadlines are parked so far ahead")
+    active_window: Duration = Field(120.0, gt=0, description="a worker heard of since then is active")
+    worker_memory: Duration = Field(3600.0, gt=0, description="stopped and dead workers are remembered")
+    backstop: Duration = Field(86400.0, gt=0, description="RQ's own deadlines are parked so far ahead")
 
     trigger_channel: str = Field("claude-trigger", description="pub/sub channel of triggers")
     trigger_stream: str = Field("claude-triggers", description="stream of durable triggers")
     trigger_allow: Names = Field([], description="task fields that a trigger may set beside the safe ones")
-    trigger_limit: ByteSize = Field(ByteSize(64 * 1024), description="bytes of a trigger")
+    trigger_limit: Size = Field(64 * 1024, description="bytes of a trigger")
 
     claude: str = Field("", description="command that starts Claude Code; empty: claude on PATH")
-    played: bool = Field(False, description="(demo) the worker's model is played by a script")
+    played: Flag = Field(False, description="(demo) the worker's model is played by a script")
 
     @field_validator("queue", "queues")
     @classmethod
@@ -117,7 +127,7 @@ class Settings(BaseSettings):
         return value
 
     @classmethod
-    def settings_customise_sources(
+    def settings_customise_sources(  # noqa: D102 - pydantic's own
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
@@ -162,19 +172,18 @@ def load(**given: Any) -> Settings:
         if variable.startswith("COORD_") and variable not in PROCESS_VARIABLES:
             if name not in Settings.model_fields:
                 raise SettingsError(f"{variable} is not a setting: `coord settings` lists them")
+        elif variable.upper().startswith("COORD_") and not variable.isupper():
+            raise SettingsError(f"{variable} is not read: write {variable.upper()}")
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "settings"
-        if first["type"] == "extra_forbidden":
-            raise SettingsError(
-                f"{where} is not a setting ({config_path()}): `coord settings` lists them"
-            ) from None
-        message = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"setting {where}: {message}") from None
+        raise SettingsError(_problem(error)) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{config_path()} is not TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{config_path()} is not TOML: it is not UTF-8 text") from None
+    except OSError as error:
+        raise SettingsError(f"{error.filename or 'the settings'}: {error.strerror}") from None
     # Absolute, because hooks run in other folders than the command that compiles them; a relative one in
     # coord.toml is meant from there.
     config = None if os.environ.get("COORD_HOME") or "home" in given else config_path()
@@ -183,20 +192,21 @@ def load(**given: Any) -> Settings:
     return settings.model_copy(update={"home": os.path.abspath(home)})
 
 
+def _problem(error: ValidationError) -> str:
+    """What is wrong with the first wrong setting, and where it was set."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]) or "settings"
+    if first["type"] == "extra_forbidden":
+        return f"{name} is not a setting ({config_path()}): `coord settings` lists them"
+    message = first["msg"].removeprefix("Value error, ")
+    variable = f"COORD_{name.upper()}"
+    where = variable if os.environ.get(variable) else f"setting {name} ({config_path() or 'given'})"
+    return f"{where}: {message[:1].lower()}{message[1:]}"
+
+
 def kind(name: str) -> str:
     """How the compiled settings read a variable: duration, size, int, bool, list or str."""
-    annotation = Settings.model_fields[name].annotation
-    if Settings.model_fields[name].metadata and annotation is float:
-        return "duration"
-    if annotation is ByteSize:
-        return "size"
-    if annotation is bool:
-        return "bool"
-    if annotation is int:
-        return "int"
-    if get_args(annotation) and annotation.__class__ is not type and annotation == list[str]:
-        return "list"
-    return "str"
+    return _KINDS.get(Settings.__annotations__[name], "str")
 
 
 def compile_values(settings: Settings) -> dict[str, Any]:
@@ -239,9 +249,7 @@ def compile_for_hooks(path: str) -> str | None:
         data = compile_values(settings)
     except SettingsError as error:
         return str(error)
-    try:
+    with contextlib.suppress(OSError):  # a read-only disk: the hook goes on with what it reads from us
         compile_settings(settings, target)
-    except OSError:
-        pass  # a read-only disk: the hook goes on with what it reads from us
     print(json.dumps({**data, "path": str(target)}))
     return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+#: A duration is at most so long (seconds): 100 years. Redis refuses what lies much further ahead.
+LONGEST = 100 * 365 * 86400.0
 _TRUE = frozenset(("1", "true", "yes", "on"))
 _FALSE = frozenset(("", "0", "false", "no", "off"))
 
@@ -12,14 +14,14 @@ def duration(text: str | float | int) -> float:
     """Seconds in ``90``, ``90s``, ``10m``, ``2h``, ``1d`` or ``1h30m``.
 
     Raises:
-        ValueError: The text is not a duration, or is negative.
+        ValueError: The text is not a duration, is negative, or longer than 100 years.
     """
     if isinstance(text, (int, float)) and not isinstance(text, bool):
-        if text < 0 or text != text or text == float("inf"):
-            raise ValueError(f"{text!r} is not a duration: it must be 0 or more")
+        if not 0 <= text <= LONGEST:  # a NaN neither
+            raise ValueError("a number of seconds must be between 0 and 100 years")
         return float(text)
     total, number, rest = 0.0, "", str(text).strip().lower()
-    problem = ValueError(f"{text!r} is not a duration: write 90, 90s, 10m or 2h")
+    problem = ValueError(f"{str(text)[:40]!r} is not a duration: write 90, 90s, 10m or 2h")
     if not rest:
         raise problem
     while rest:
@@ -32,12 +34,14 @@ def duration(text: str | float | int) -> float:
         if not number or number.count(".") > 1 or number == "." or (unit or "s") not in _UNITS:
             raise problem
         total += float(number) * _UNITS[unit or "s"]
+    if total > LONGEST:
+        raise ValueError(f"{str(text)[:40]!r} is longer than 100 years")
     return total
 
 
 def span(seconds: float) -> str:
     """A duration for people: ``45s``, ``10m``, ``1h 30m``, ``2d 3h``."""
-    whole = max(0, round(seconds))
+    whole = round(seconds) if 0 <= seconds <= LONGEST else 0
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:
@@ -62,6 +66,18 @@ def truth(text: str) -> bool:
     if low in _FALSE:
         return False
     raise ValueError(f"{text!r} is not yes or no")
+
+
+def whole(text: str) -> int:
+    """The number in ``8`` or ``-1``.
+
+    Raises:
+        ValueError: The text is not a whole number.
+    """
+    digits = text.strip().removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+        raise ValueError(f"{text[:40]!r} is not a whole number")
+    return int(text)
 
 
 def is_name(text: str, longest: int = 200) -> bool:

@@ -58,10 +58,11 @@ def complete_task(task_id: str, worker_id: str, result: Any = None) -> bool:
     pool, caller = _attend(worker_id)
     try:
         text = jsonlite.dumps(result)
-    except TypeError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"the result cannot be kept: {error}") from None
     if len(text.encode()) > settings["result_limit"]:
-        raise UsageError(f"the result has {len(text.encode()):,} bytes, the limit is {settings['result_limit']:,}")
+        limit = f"the limit is {settings['result_limit']:,} (setting result_limit)"
+        raise UsageError(f"the result has {len(text.encode()):,} bytes, {limit}")
     return pool.complete(caller, Claim.parse(task_id), text) == "done"
 
 
@@ -86,7 +87,8 @@ def heartbeat(worker_id: str, task_id: str = "") -> bool:
     pool, caller = _attend(worker_id)
     answer = pool.beat(caller, Claim.parse(task_id) if task_id else None)
     if answer.verdict == "lost":
-        raise StaleClaim(f"task {answer.claim.task_id if answer.claim else ''} is not yours any more ({answer.why})")
+        lost = answer.claim.task_id if answer.claim else ""
+        raise StaleClaim(f"task {lost} is not yours any more ({answer.why}): drop it, and go on")
     return answer.verdict == "ok"
 
 
@@ -100,7 +102,11 @@ def should_worker_continue(worker_id: str, max_idle_minutes: float = 10) -> tupl
     """
     pool, caller = _attend(worker_id)
     answer = pool.beat(caller)
-    if answer.verdict == "ok" and answer.claim is not None:
+    if answer.verdict == "lost":
+        answer = pool.beat(caller)  # a loss is told once; what matters here is how it stands now
+    if answer.verdict == "gone":
+        return False, f"not registered any more ({answer.state})"
+    if answer.claim is not None:
         return True, f"working on {answer.claim.task_id}"
     values = pool.connection.execute_command("HMGET", f"pool:worker:{worker_id}", "draining", "idle_limit")
     if values[0]:

@@ -53,6 +53,8 @@ OPTIONS = {
     "context": {},
     "status": {"--id": "flag"},
 }  # fmt: skip
+#: They act on the worker, not on a task.
+WORDLESS = frozenset(("claim", "park", "unpark", "status"))
 
 
 class Helper:
@@ -64,6 +66,8 @@ class Helper:
         self.options = options
         self.pool = scripts.Pool(wire.Connection(settings.url), settings.values, settings.templates)
         self.me = identity_module.whoami(settings, options.get("--worker"))
+        if options.words and command in WORDLESS:
+            raise errors.UsageError(f"coord-worker {command} takes no {options.words[0][:60]!r}")
 
     def run(self) -> int:
         """Do it; the exit code."""
@@ -74,7 +78,6 @@ class Helper:
 
     def do_claim(self) -> int:
         """Print the next task."""
-        self.options.word("claim")
         caller = self._caller()
         look = self.pool.claim(caller)
         if look.verdict == "gone":
@@ -180,7 +183,7 @@ class Helper:
         token = claim.token.encode() or token or b""
         handed = HandOver([b"", b"", claim.task_id.encode(), token, b"", data, attempts or b"0", b"", b"", title or b""])
         fields = handed.fields
-        parents = {str(parent): self._result_of(str(parent)) for parent in fields.get("parents", [])}
+        parents = {parent: self._result_of(parent) for parent in brief.parents(fields)}
         text = brief.whole(handed, fields)
         for parent, result in parents.items():
             shown = result if isinstance(result, str) else jsonlite.dumps(result)
@@ -259,11 +262,13 @@ class Helper:
         if given and given[0] == "--result-file":
             text = _read(text).decode("utf-8", "replace")
         elif text == "-":
-            text = sys.stdin.read()
+            text = sys.stdin.buffer.read().decode("utf-8", "replace")
+        else:  # a command line that is no UTF-8
+            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         if given and (given[0] == "--result-json" or self.options.get("--result-file").endswith(".json")):
             try:
                 result = jsonlite.dumps(jsonlite.loads(text))
-            except ValueError as error:
+            except (ValueError, TypeError) as error:
                 raise errors.UsageError(f"the result is {error}; pass a text with --result") from None
         else:
             result = jsonlite.dumps(text) if given else "null"
@@ -348,9 +353,13 @@ def _moment(text: str) -> float:
     from datetime import datetime
 
     try:
-        return float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise errors.UsageError(f"{text!r} is not a time: write 2026-01-31T12:00 or seconds since 1970") from None
+        at = float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        at = -1.0
+    if not 0 <= at <= time.time() + units.LONGEST:
+        wrong = f"{text[:40]!r} is not a time: write 2026-01-31T12:00 or seconds since 1970"
+        raise errors.UsageError(wrong)
+    return at
 
 
 def _read(path: str) -> bytes:
@@ -367,6 +376,8 @@ def main(argv: list[str] | None = None, compiled_path: str = "") -> None:
     if not args or args[0] in ("-h", "--help", "help") or "--help" in args:
         print(USAGE, end="")
         sys.exit(errors.EXIT_DONE if args else errors.EXIT_USAGE)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to fail
     try:
         command = args[0]
         if command not in OPTIONS:
