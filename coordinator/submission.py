@@ -10,7 +10,7 @@ from pathlib import Path
 
 import redis
 
-from pool import clock, model, scripts
+from pool import clock, keys, model, scripts
 from pool.errors import CoordError, TaskExists, UnknownDependency, UsageError
 from pool.model import TaskSpec
 from pool.settings import Settings
@@ -20,6 +20,7 @@ DIRECT = 100
 _CHUNK = 500
 #: What an interrupted upload leaves behind goes away by itself (seconds).
 _STAGED_TTL = 600
+_EXPIRED = "the upload took too long and has expired; nothing was submitted: try again"
 
 
 @dataclass(frozen=True)
@@ -47,32 +48,55 @@ def submit(
     """
     if len(specs) > settings.batch_limit:
         raise UsageError(f"{len(specs):,} tasks, the limit is {settings.batch_limit:,} (setting batch_limit)")
-    now = clock.wall()
-    records = []
+    now, upload = clock.wall(), uuid.uuid4().hex
+    ids: list[str] = []
+    records: list[bytes] = []
     for index, spec in enumerate(specs):
         try:
-            records.append(model.record(spec, settings, now, cwd)[1])
+            task_id, record = model.record(spec, settings, now, cwd, upload)
         except UsageError as error:
             raise UsageError(f"{where[index]}: {error}" if where else str(error)) from None
+        ids.append(task_id)
+        records.append(record)
     if len(records) <= DIRECT:
         reply = pool.submit(records)
     else:
-        reply = pool.submit([], staged=_stage(pool, records, progress))
+        reply = pool.submit([], staged=_stage(pool, upload, records, progress))
+    if reply[0] in ("exists", "expired"):
+        # redis-py sends a command again when its reply was lost: it may be this very call that made them.
+        made = _made_by(pool, upload, ids)
+        if made:
+            return made
     if reply[0] != "ok":
         _refuse(reply, where)
     return [Submitted(*pair) for pair in zip(reply[1::2], reply[2::2], strict=True)]
 
 
-def _stage(pool: scripts.Pool, records: Sequence[bytes], progress: Callable[[int], None] | None) -> str:
+def _stage(
+    pool: scripts.Pool, upload: str, records: Sequence[bytes], progress: Callable[[int], None] | None
+) -> str:
     """Upload the records to a list of their own; nothing is enqueued by that."""
-    key = f"pool:staged:{uuid.uuid4().hex}"
+    key = f"pool:staged:{upload}"
     for first in range(0, len(records), _CHUNK):
         chunk = records[first : first + _CHUNK]
-        pool.connection.execute_command("RPUSH", key, *chunk)
-        pool.connection.execute_command("EXPIRE", key, _STAGED_TTL)
+        if not pool.stage(key, _STAGED_TTL, first, chunk):
+            raise CoordError(_EXPIRED)
         if progress is not None:
             progress(len(chunk))
     return key
+
+
+def _made_by(pool: scripts.Pool, upload: str, ids: Sequence[str]) -> list[Submitted]:
+    """The tasks of these ids, if it was this upload that made them: all were, or none."""
+    ask = pool.connection.execute_command
+    found = [ask("HMGET", keys.key("job", task_id), "pool_upload", "status") for task_id in ids]
+    if not any(mark == upload.encode() for mark, _ in found):
+        return []
+    # One that is missing was there already, under the id of the task that holds its unique key.
+    return [
+        Submitted(task_id, status.decode() if mark == upload.encode() else "duplicate")
+        for task_id, (mark, status) in zip(ids, found, strict=True)
+    ]
 
 
 def _refuse(reply: Sequence[str], where: Sequence[str]) -> None:
@@ -84,7 +108,7 @@ def _refuse(reply: Sequence[str], where: Sequence[str]) -> None:
         raise UnknownDependency(
             f"{prefix}it comes after {reply[2]!r}, which is no task (nor an earlier line); nothing was submitted"
         )
-    raise CoordError("the upload took too long and has expired; nothing was submitted: try again")
+    raise CoordError(_EXPIRED)
 
 
 def read_jsonl(path: str, lines: Iterable[str]) -> tuple[list[TaskSpec], list[str]]:

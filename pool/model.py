@@ -230,8 +230,10 @@ def read_context(spec: TaskSpec, settings: Settings) -> list[dict[str, str]]:
     return items + [{"path": name} for name in spec.read]
 
 
-def record(spec: TaskSpec, settings: Settings, now: float, cwd: str = "") -> tuple[str, bytes]:
-    """The task's id and its record for submit.lua: length-prefixed text.
+def record(
+    spec: TaskSpec, settings: Settings, now: float, cwd: str = "", upload: str = ""
+) -> tuple[str, bytes]:
+    """The task's id and its record for submit.lua: length-prefixed text. ``upload`` names the submission.
 
     Raises:
         UsageError: A bound is hit; the message names the setting.
@@ -264,6 +266,8 @@ def record(spec: TaskSpec, settings: Settings, now: float, cwd: str = "") -> tup
         "success_callback_name": "", "failure_callback_name": "", "stopped_callback_name": "",
         "pool_retries": spec.retries,
     }  # fmt: skip
+    if upload:
+        body["pool_upload"] = upload
     if spec.retries:
         body["retries_left"] = spec.retries
         body["retry_intervals"] = json.dumps([math.ceil(seconds) for seconds in spec.backoff] or [0])

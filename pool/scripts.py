@@ -96,6 +96,10 @@ class Pool:
 
     # -- tasks: made, moved, ended by an operator --------------------------------------------------
 
+    def stage(self, staged: str, seconds: int, before: int, records: Sequence[bytes]) -> bool:
+        """Upload records after ``before`` others for a later submit; False if those are gone: stage.lua."""
+        return self.verdict("stage", staged, seconds, before, *records)[0] == "ok"
+
     def submit(self, records: Sequence[bytes], staged: str = "") -> list[str]:
         """Enqueue tasks (records of pool.records), all or none: submit.lua."""
         return self.verdict("submit", staged, *records)

@@ -25,6 +25,8 @@ class Proxy:
         #: Called before and after each round trip: (number, 'before' | 'after'); True drops the line.
         self.intercept: Callable[[int, str], bool] = lambda number, when: False
         self.round_trips = 0
+        #: How each round trip began: the first bytes of what the client sent.
+        self.sent: list[bytes] = []
         self.open = True
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -37,7 +39,7 @@ class Proxy:
 
     def kill_at(self, number: int, when: str, pid: Callable[[], int]) -> None:
         """SIGKILL the client at its n-th round trip, before or after Redis has run it."""
-        self.round_trips = 0
+        self.count()
 
         def intercept(current: int, phase: str) -> bool:
             if current != number or phase != when:
@@ -46,6 +48,12 @@ class Proxy:
             return True
 
         self.intercept = intercept
+
+    def count(self) -> None:
+        """Count from one again, and cut nobody off."""
+        with self._lock:
+            self.round_trips, self.sent = 0, []
+        self.intercept = lambda number, when: False
 
     def close(self) -> None:
         """Refuse new connections and drop the open ones."""
@@ -82,6 +90,7 @@ class Proxy:
                             with self._lock:
                                 self.round_trips += 1
                                 number = self.round_trips
+                                self.sent.append(data[:256])
                             waiting = True
                             if self.intercept(number, "before"):
                                 return
