@@ -1,0 +1,128 @@
+"""Every command of the operator's and the coordinator's side, as real `coord` processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from tests.crash.bench import Bench, Process
+from tests.crash.commands import BACK, FAILED, Command, Step, enrolled, nothing
+
+#: More than `coord submit` sends at once, in two chunks: parents, then children.
+BATCH = 520
+
+
+def batch_file(bench: Bench) -> None:
+    """Half of the tasks wait for another."""
+    lines: list[dict[str, object]] = [{"prompt": "do it", "id": f"t{n}"} for n in range(BATCH // 2)]
+    lines += [{"prompt": "then it", "id": f"kid{n}", "after": [f"t{n}"]} for n in range(BATCH // 2)]
+    (bench.folder / "batch.jsonl").write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+
+
+def queued(bench: Bench) -> None:
+    bench.submit()
+
+
+def held(bench: Bench) -> None:
+    bench.enroll()
+    bench.submit()
+    bench.submit("kid", after=["t"])
+    bench.take()
+
+
+def failed(bench: Bench) -> None:
+    held(bench)
+    bench.pool.fail(bench.caller, bench.claim, "no", retry=False)
+
+
+def later(bench: Bench) -> None:
+    bench.submit(run_in=3600.0)
+
+
+def silent(bench: Bench) -> None:
+    """Its lease has run out and nobody has noticed."""
+    held(bench)
+    for key, member in (("pool:leases", "t"), ("pool:workers", "w1")):
+        bench.conn.zadd(key, {member: 0})
+
+
+# -- the coordinator: a whole tick of it -----------------------------------------------------------------
+
+
+def overdue(bench: Bench) -> None:
+    """A hand-over that was never confirmed, and a task whose time has come."""
+    bench.enroll()
+    bench.submit()
+    bench.take("new")
+    bench.conn.zadd("pool:leases", {"t": 0})
+    bench.submit("due", run_in=3600.0)
+    bench.conn.zadd("rq:scheduled:tasks", {"due": 0})
+
+
+def triggered(bench: Bench) -> None:
+    """A durable trigger."""
+    bench.conn.xadd("claude-triggers", {"task": "do it"}, id="1-1")
+
+
+def serve_again(bench: Bench) -> Process:
+    """Another coordinator; what the last one has read and not acknowledged is not waited for."""
+    if bench.conn.exists("claude-triggers") and bench.conn.xinfo_groups("claude-triggers"):
+        pending: Any = bench.conn.xpending_range("claude-triggers", "coord", "-", "+", 10)
+        for entry in pending:
+            who, what = entry["consumer"], [entry["message_id"]]
+            bench.conn.xclaim("claude-triggers", "coord", who, 0, what, idle=60_000, justid=True)
+    return bench.coord("serve")
+
+
+def end_when(statuses: dict[str, str]) -> Step:
+    """The coordinator is asked to end when the tasks are so and its first tick is over."""
+
+    def look(bench: Bench) -> None:
+        ledger = bench.ledger()
+        if not bench.done and ledger.statuses() == statuses and "SUBSCRIBE" in bench.trips():
+            bench.done = True
+            bench.reached = len(bench.trips())
+            bench.process.send_signal(signal.SIGTERM)
+
+    return look
+
+
+def drains(bench: Bench) -> bool:
+    return bench.conn.hget("pool:worker:w1", "draining") == b"1"
+
+
+def coord(*words: str) -> Callable[[Bench], Process]:
+    """The operator's command line."""
+    return lambda bench: bench.coord(*words)
+
+
+CANCELED = {"t": "canceled", "kid": "deferred"}
+MOVED = {"t": "queued", "due": "queued"}
+MADE = {"trigger-1-1": "queued"}
+#: A repeated call may say that there is nothing to do any more.
+EITHER = (0, 2)
+
+OPERATORS = [
+    Command("coord submit", ("submit",), nothing, coord("submit", "do it", "--id", "t"), {"t": "queued"},
+            codes=EITHER, reads=True),
+    Command("coord submit --from, staged", ("stage", "submit"), batch_file,
+            coord("submit", "--from", "batch.jsonl"), codes=EITHER, batch=BATCH, reads=True),
+    Command("coord cancel, queued", ("cancel",), queued, coord("cancel", "t"), {"t": "canceled"},
+            {"t": "canceled"}, codes=EITHER, reads=True),
+    Command("coord cancel, running", ("cancel",), held, coord("cancel", "t"), CANCELED, CANCELED,
+            codes=EITHER, reads=True),
+    Command("coord retry", ("requeue",), failed, coord("retry", "t"), BACK, codes=EITHER, reads=True,
+            untouched=FAILED),
+    Command("coord requeue, running", ("requeue",), held, coord("requeue", "t"), BACK, codes=EITHER,
+            reads=True),
+    Command("coord requeue, scheduled", ("requeue",), later, coord("requeue", "t"), {"t": "queued"},
+            codes=EITHER, reads=True),
+    Command("coord drain", ("tune",), enrolled, coord("drain", "w1"), codes=EITHER, reads=True, check=drains),
+    Command("coord reap --expired", ("reap",), silent, coord("reap", "--expired"), BACK, reads=True),
+    Command("coord serve, something to take back and something due", ("lead", "reap", "promote", "sweep"),
+            overdue, serve_again, MOVED, meanwhile=end_when(MOVED), reads=True, ways=("repeated",)),
+    Command("coord serve, a durable trigger", ("lead", "reap", "promote", "submit", "sweep"), triggered,
+            serve_again, MADE, meanwhile=end_when(MADE), reads=True, ways=("repeated",)),
+]  # fmt: skip
