@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 from typing import Any
 
 import click
 
-from pool.errors import EXIT_USAGE, CoordError
+from pool.errors import EXIT_INTERRUPTED, EXIT_USAGE, CoordError
 
 #: Command -> module that holds it. Imported late: `coord --help` takes 60 ms instead of 600.
 COMMANDS = {
@@ -20,7 +22,7 @@ COMMANDS = {
 }  # fmt: skip
 
 #: Python names of commands that are not the command's own.
-_NAMES = {"dead-letters": "dead_letters"}
+_NAMES = {"dead-letters": "dead_letters", "events": "events_"}
 
 
 class LazyGroup(click.Group):
@@ -72,33 +74,57 @@ HELP = {
 }
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="coord", prog_name="coord")
 def group() -> None:
     """A pool of Claude Code sessions fed from Redis.
 
+    Durations are written 90, 90s, 10m or 2h. With --json, a command prints one object or a list.
+
     Exit codes: 0 done; 1 the answer is no (a task failed, time ran out); 2 wrong usage or input, nothing
-    was changed; 5 Redis cannot be reached.
+    was changed; 5 Redis cannot be reached, or refuses; 130 interrupted.
     """
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run a command; ends the process with a documented exit code and, if it failed, one clear line."""
+    args = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a terminal that lacks a letter is no reason to fail
+    code: Any = 0
     try:
-        code: Any = group.main(args=argv, prog_name="coord", standalone_mode=False)
+        code = group.main(args=args or ["--help"], prog_name="coord", standalone_mode=False)
+        code = code if args else EXIT_USAGE
         sys.stdout.flush()
     except CoordError as error:
-        print(f"coord: {error}", file=sys.stderr)
-        code = error.exit_code
+        code = _fail(str(error), error.exit_code)
     except click.ClickException as error:
-        print(f"coord: {error.format_message()}", file=sys.stderr)
-        code = EXIT_USAGE
+        code = _fail(_usage(error), EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
-        code = 130
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone (`coord tasks | head`): nothing to say, nobody to hear it
-        code = 0
+        # The reader has gone (`coord tasks | head`): nothing to say, nobody to hear it, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> int:
+    """Say what went wrong: one line, without what would steer a terminal."""
+    line = "".join(c if c.isprintable() else " " for c in " ".join(message.split()))
+    print(f"coord: {line}", file=sys.stderr)
+    return code
+
+
+def _usage(error: click.ClickException) -> str:
+    """click's words, and where to read on."""
+    ctx = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx is not None else "coord"
+    return f"{error.format_message().rstrip('.')}: `{path} --help` shows how"
 
 
 if __name__ == "__main__":

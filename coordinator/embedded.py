@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -78,10 +79,14 @@ def start(home: Path, port: int = 0) -> Embedded:
         NoServer: No server program was found.
         UsageError: The port is taken.
         CoordError: The server does not answer.
+        OSError: HOME cannot be written.
     """
-    found = running(home)
-    if found is not None:
-        return found
+    with (home / "redis.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two at once, one starts it: two on one AOF would destroy it
+        return running(home) or _start(home, port)
+
+
+def _start(home: Path, port: int) -> Embedded:
     kind, command = find_server()
     if port and not _free(port):
         raise UsageError(f"port {port} is taken: give another, or none for a free one")
@@ -93,8 +98,9 @@ def start(home: Path, port: int = 0) -> Embedded:
         argv = [*command, str(chosen)]
     else:
         argv = [
-            *command, "--bind", "127.0.0.1", "--port", str(chosen), "--dir", str(folder), "--appendonly", "yes",
-            "--appendfsync", "always", "--maxmemory-policy", "noeviction", "--save", "", "--daemonize", "no",
+            *command, "--bind", "127.0.0.1", "--port", str(chosen), "--dir", str(folder),
+            "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction",
+            "--save", "", "--daemonize", "no",
         ]  # fmt: skip
     with log.open("ab") as out:
         child = subprocess.Popen(
@@ -109,6 +115,8 @@ def start(home: Path, port: int = 0) -> Embedded:
             child.wait()
             raise CoordError(f"the embedded Redis ({kind}) did not start: see {log}")
         time.sleep(0.02)
+    if child.poll() is not None:
+        raise CoordError(f"another Redis took port {chosen} at this very moment: try again")
     found = Embedded(url, chosen, child.pid, process.key(child.pid), kind)
     temporary = home / ".redis.json"
     temporary.write_text(json.dumps(found.__dict__), encoding="utf-8")

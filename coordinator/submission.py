@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pool.settings import Settings
 #: More records than this are staged in chunks (with a progress bar) and enqueued by one script.
 DIRECT = 100
 _CHUNK = 500
+_NOTHING = "nothing was submitted"
 #: What an interrupted upload leaves behind goes away by itself (seconds).
 _STAGED_TTL = 600
 _EXPIRED = "the upload took too long and has expired; nothing was submitted: try again"
@@ -55,7 +57,7 @@ def submit(
         try:
             task_id, record = model.record(spec, settings, now, cwd, upload)
         except UsageError as error:
-            raise UsageError(f"{where[index]}: {error}" if where else str(error)) from None
+            raise UsageError(f"{where[index]}: {error}; {_NOTHING}" if where else str(error)) from None
         ids.append(task_id)
         records.append(record)
     if len(records) <= DIRECT:
@@ -103,19 +105,21 @@ def _refuse(reply: Sequence[str], where: Sequence[str]) -> None:
     index = int(reply[1]) - 1
     prefix = f"{where[index]}: " if where and index >= 0 else ""
     if reply[0] == "exists":
-        raise TaskExists(f"{prefix}a task with the id {reply[2]!r} exists already; nothing was submitted")
+        raise TaskExists(f"{prefix}a task with the id {reply[2]!r} exists already; {_NOTHING}")
     if reply[0] == "nodep":
-        raise UnknownDependency(
-            f"{prefix}it comes after {reply[2]!r}, which is no task (nor an earlier line); nothing was submitted"
-        )
+        which = "is no task, nor an earlier line" if where else "is no task"
+        raise UnknownDependency(f"{prefix}it comes after {reply[2]!r}, which {which}; {_NOTHING}")
     raise CoordError(_EXPIRED)
 
 
-def read_jsonl(path: str, lines: Iterable[str]) -> tuple[list[TaskSpec], list[str]]:
+def read_jsonl(path: str, lines: Iterable[str], limit: int) -> tuple[list[TaskSpec], list[str]]:
     """The tasks of a file of JSON lines, and a name for each (``FILE line 3``). Blank lines are skipped.
 
+    Paths in it are relative to the current directory.
+
     Raises:
-        UsageError: A line is not a task; the message names file and line. Nothing is read further.
+        UsageError: A line is not a task (the message names it), or there are too many. Nothing is read
+            further.
     """
     specs: list[TaskSpec] = []
     where: list[str] = []
@@ -124,41 +128,50 @@ def read_jsonl(path: str, lines: Iterable[str]) -> tuple[list[TaskSpec], list[st
             continue
         name = f"{path} line {number}"
         try:
-            fields = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UsageError(f"{name}: not JSON ({error.msg} at column {error.colno}); nothing was submitted") from None
-        except RecursionError:
-            raise UsageError(f"{name}: nested too deeply; nothing was submitted") from None
-        if not isinstance(fields, dict):
-            raise UsageError(f"{name}: a task is a JSON object; nothing was submitted")
-        if isinstance(fields.get("file"), str) and "prompt" not in fields:
-            fields["prompt"] = read_prompt(str(fields.pop("file")), name)
-        specs.append(model.parse_spec(fields, name))
+            spec = _parse_line(line)
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}; {_NOTHING}") from None
+        if len(specs) == limit:
+            raise UsageError(f"{name}: more than {limit:,} tasks (setting batch_limit); {_NOTHING}")
+        specs.append(spec)
         where.append(name)
     if not specs:
         raise UsageError(f"{path}: there is no task in it")
     return specs, where
 
 
-def read_prompt(path: str, where: str = "") -> str:
+def _parse_line(line: str) -> TaskSpec:
+    try:
+        fields = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"not JSON ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError):
+        raise UsageError("nested too deeply, or a number of too many digits") from None
+    if not isinstance(fields, dict):
+        raise UsageError("a task is a JSON object")
+    if isinstance(fields.get("file"), str) and "prompt" not in fields:
+        fields["prompt"] = read_prompt(str(fields.pop("file")))
+    if isinstance(fields.get("cwd"), str) and fields["cwd"]:
+        fields["cwd"] = os.path.abspath(fields["cwd"])
+    return model.parse_spec(fields)
+
+
+def read_prompt(path: str) -> str:
     """A prompt from a file.
 
     Raises:
         UsageError: It cannot be read, or is not text.
     """
-    prefix = f"{where}: " if where else ""
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(f"{prefix}{path} is not text") from None
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, ValueError):
+        raise UsageError(f"{path} is not text (UTF-8)") from None
     except OSError as error:
-        raise UsageError(f"{prefix}{path}: {error.strerror}") from None
+        raise UsageError(f"{path}: {error.strerror}") from None
 
 
 def unserved(connection: redis.Redis, queues: Iterable[str]) -> list[str]:
     """Those of the queues that no live worker serves, nor a plain RQ worker."""
-    from pool import keys
-
     missing = []
     for queue in sorted(set(queues)):
         names = [keys.key("workers_of", model.rq_queue(queue, priority)) for priority in model.Priority]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import redis
 
 from pool import keys, model, scripts, view
@@ -11,6 +13,8 @@ _PAGE = 1000
 _SEARCHES = 20
 #: The words by which RQ says that it could not read a job (a worker with another serializer).
 _UNREADABLE = ("DeserializationError", "UnpicklingError")
+#: So many of a queue's newest failures are looked at for those words.
+_NEWEST = 50
 
 
 class Sweeper:
@@ -51,17 +55,22 @@ class Sweeper:
     def _head(self, queue: str, heads: dict[str, str]) -> str:
         """When the head of a queue was enqueued; later than any when it is empty."""
         if queue not in heads:
-            head = self.connection.lindex(keys.key("queue", queue), 0)
-            at = self.connection.hget(keys.key("job", head.decode()), "enqueued_at") if head else None
+            head: Any = self.connection.lindex(keys.key("queue", queue), 0)
+            at: Any = self.connection.hget(keys.key("job", head.decode()), "enqueued_at") if head else None
             heads[queue] = at.decode() if at else "9999"
         return heads[queue]
 
     def _started(self, leader: str) -> list[str]:
+        """Runs without a lease."""
         pairs: list[str] = []
         for queue in view.queue_names(self.connection):
-            for raw in self.connection.zrange(keys.key("started", queue), 0, _PAGE - 1):
-                member = raw.decode()
-                if self.connection.zscore("pool:leases", member.partition(":")[0]) is None:
+            found: Any = self.connection.zrange(keys.key("started", queue), 0, _PAGE - 1)
+            members = [raw.decode() for raw in found]
+            pipe = self.connection.pipeline(transaction=False)
+            for member in members:
+                pipe.zscore("pool:leases", member.partition(":")[0])
+            for member, lease in zip(members, pipe.execute(), strict=True):
+                if lease is None:
                     pairs += [queue, member]
         return self.pool.sweep(leader, "unleased", pairs)
 
@@ -69,14 +78,13 @@ class Sweeper:
         """Tasks that a plain `rq worker` without our serializer has failed unread."""
         undone: list[str] = []
         for queue in view.queue_names(self.connection):
-            for raw in self.connection.zrevrange(keys.key("failed", queue), 0, 49):
-                task_id = raw.decode()
-                kind = self.connection.hget(keys.key("job", task_id), "pool_kind")
-                if kind != b"task":
-                    continue
-                found = view.tasks(self.connection, [task_id])
-                if found and found[0].status == model.Status.FAILED and any(w in (found[0].error or "") for w in _UNREADABLE):
-                    who = found[0].worker or "a plain rq worker"
-                    if self.pool.undo(task_id, f"{who} cannot read tasks: start it with -S rq.serializers.JSONSerializer"):
-                        undone.append(task_id)
+            found: Any = self.connection.zrevrange(keys.key("failed", queue), 0, _NEWEST - 1)
+            for each in view.tasks(self.connection, [raw.decode() for raw in found]):
+                if each.status == model.Status.FAILED and any(
+                    word in (each.error or "") for word in _UNREADABLE
+                ):
+                    who = each.worker or "a plain rq worker"
+                    remedy = f"{who} cannot read tasks: start it with -S rq.serializers.JSONSerializer"
+                    if self.pool.undo(each.id, remedy):  # it looks whether the task is ours
+                        undone.append(each.id)
         return undone

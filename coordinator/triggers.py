@@ -13,26 +13,26 @@ from typing import Any
 import redis
 
 from coordinator import submission
-from pool import model, scripts
+from pool import events, model, scripts
 from pool.errors import CoordError, TaskExists, UsageError
 from pool.settings import Settings
 
 #: What any trigger may set.
 SAFE = frozenset(("prompt", "title", "queue", "priority"))
-DEAD_LETTERS = "pool:dead-letters"
 GROUP = "coord"
 #: Messages of another consumer are taken over after so long (milliseconds).
 _STALE_MS = 5000
 
 
-def parse(message: bytes, settings: Settings, task_id: str = "") -> model.TaskSpec:
+def parse(message: bytes, settings: Settings, own_id: str = "") -> model.TaskSpec:
     """The task that a message asks for.
 
     Raises:
         UsageError: It is too large, not text, not valid JSON, or asks for what it may not.
     """
     if len(message) > settings.trigger_limit:
-        raise UsageError(f"it has {len(message):,} bytes, the limit is {settings.trigger_limit:,} (setting trigger_limit)")
+        limit = f"the limit is {settings.trigger_limit:,} (setting trigger_limit)"
+        raise UsageError(f"it has {len(message):,} bytes, {limit}")
     try:
         text = message.decode("utf-8")
     except UnicodeDecodeError:
@@ -41,7 +41,9 @@ def parse(message: bytes, settings: Settings, task_id: str = "") -> model.TaskSp
     if text.lstrip().startswith("{"):
         try:
             value = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except RecursionError:
+            raise UsageError("it starts with { but is nested too deeply") from None
+        except ValueError as error:  # JSONDecodeError, or a number of too many digits
             raise UsageError(f"it starts with {{ but is not valid JSON: {error}") from None
         fields = dict(value)
         for alias in ("text", "task"):
@@ -49,9 +51,10 @@ def parse(message: bytes, settings: Settings, task_id: str = "") -> model.TaskSp
                 fields["prompt"] = fields.pop(alias)
         for name in fields:
             if name not in SAFE and name not in settings.trigger_allow:
-                raise UsageError(f"it may not set {name!r} (the setting trigger_allow names what a trigger may set)")
-    if task_id and "id" not in fields:
-        fields["id"] = task_id
+                allowed = "the setting trigger_allow names what a trigger may set"
+                raise UsageError(f"it may not set {name[:60]!r} ({allowed})")
+    if own_id and "id" not in fields:
+        fields["id"] = own_id
     return model.parse_spec(fields)
 
 
@@ -65,17 +68,18 @@ class Triggers:
         self.name = name
         self.group_made = False
 
-    def take(self, message: bytes, source: str, task_id: str = "") -> str:
+    def take(self, message: bytes, source: str, own_id: str = "") -> str:
         """Make a task of one message, or a dead letter; what became of it, in a line."""
+        spec: model.TaskSpec | None = None
         try:
-            spec = parse(message, self.settings, task_id)
+            spec = parse(message, self.settings, own_id)
             done = submission.submit(self.pool, self.settings, [spec])[0]
             return f"{source}: task {done.id} {done.status}"
-        except TaskExists:
-            return f"{source}: task {task_id} is there already"  # a message read twice
         except CoordError as error:
+            if isinstance(error, TaskExists) and spec is not None and spec.id == own_id:
+                return f"{source}: task {own_id} is there already"  # a message read twice
             self.connection.xadd(
-                DEAD_LETTERS,
+                events.DEAD_LETTERS,
                 {"kind": "trigger", "task": "", "queue": "", "reason": str(error), "payload": message[:4096]},
                 maxlen=self.settings.event_limit,
                 approximate=True,
@@ -97,20 +101,25 @@ class Triggers:
             self.group_made = True
         said = []
         try:
-            claimed = self.connection.xautoclaim(stream, GROUP, self.name, _STALE_MS, count=100)[1]
-            fresh = self.connection.xreadgroup(GROUP, self.name, {stream: ">"}, count=100)
+            # What was read and never acknowledged (by one that died, or before an outage), and what is new.
+            stale: Any = self.connection.xautoclaim(stream, GROUP, self.name, _STALE_MS, count=100)
+            fresh: Any = self.connection.xreadgroup(GROUP, self.name, {stream: ">"}, count=100)
         except redis.ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
             self.group_made = False  # somebody deleted the stream: made again at the next tick
             return []
-        entries = [*claimed, *(entry for _, page in fresh or [] for entry in page)]
-        for entry_id, raw in entries:
+        for entry_id, raw in [*stale[1], *(entry for _, page in fresh or [] for entry in page)]:
             if raw:
-                task_id = "trigger-" + entry_id.decode()
-                said.append(self.take(_message(raw), "stream", task_id))
-            self.connection.xack(stream, GROUP, entry_id)
+                said.append(self.take(_message(raw), "stream", task_id(entry_id)))
+            self.pool.connection.execute_command("XACK", stream, GROUP, entry_id)
+            self.connection.xdel(stream, entry_id)  # else the stream would grow for ever
         return said
+
+
+def task_id(entry_id: bytes) -> str:
+    """The id of the task that a stream's entry becomes."""
+    return "trigger-" + entry_id.decode()
 
 
 def _message(raw: dict[bytes, bytes]) -> bytes:

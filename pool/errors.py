@@ -18,6 +18,8 @@ EXIT_NO_TASK = 3
 EXIT_STALE = 4
 #: Redis did not answer.
 EXIT_REDIS = 5
+#: Ctrl-C, as shells have it.
+EXIT_INTERRUPTED = 130
 
 
 class CoordError(Exception):

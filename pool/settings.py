@@ -158,6 +158,11 @@ def project_home() -> Path:
     for folder in (here, *here.parents):
         if (folder / ".coord").is_dir() or (config is not None and config.parent == folder):
             return folder / ".coord"
+    return user_home()
+
+
+def user_home() -> Path:
+    """The folder of coord's own files outside of any project."""
     return compiled.user_dir("XDG_STATE_HOME", ".local/state") / "coord"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import heapq
 import json
 import time
 import zlib
@@ -13,7 +14,7 @@ from typing import Any
 
 import redis
 
-from pool import clock, keys, model, payload
+from pool import clock, events, keys, model, payload
 from pool.errors import UnknownTask, UnknownWorker
 
 _TASK_FIELDS = (
@@ -24,6 +25,8 @@ _TASK_FIELDS = (
 
 #: How many ids one pipeline asks for.
 _PAGE = 500
+#: A failure's text is read up to so many bytes: a small one may unpack to very many.
+_TEXT_LIMIT = 256 * 1024
 
 
 @dataclass
@@ -79,12 +82,20 @@ class WorkerView:
     registered_at: str | None
 
 
-def _text(raw: bytes | None) -> str:
+def _text(raw: Any) -> str:
+    # (redis-py types every reply as bytes or text; ours are bytes.)
     return raw.decode("utf-8", "replace") if raw else ""
 
 
 def _pairs(raw: Any) -> dict[str, bytes]:
     return {_text(key): value for key, value in raw.items()}
+
+
+def _number(raw: bytes | None) -> float:
+    try:
+        return float(raw or 0)
+    except ValueError:
+        return 0.0
 
 
 def _whole(raw: bytes | None) -> int:
@@ -99,7 +110,8 @@ def _exc_text(entries: Any) -> str:
     for _, raw in entries:
         try:
             packed = base64.b64decode(_pairs(raw)["exc_string"])
-            return zlib.decompress(packed).decode("utf-8", "replace").strip()
+            text = zlib.decompressobj().decompress(packed, _TEXT_LIMIT)
+            return text.decode("utf-8", "replace").strip()
         except (KeyError, ValueError, zlib.error):
             return ""
     return ""
@@ -122,7 +134,7 @@ def _task(task_id: str, values: Sequence[bytes | None]) -> TaskView | None:
         releases=_whole(f["pool_releases"]), retries_left=_whole(f["retries_left"]),
         created_at=_text(f["created_at"]) or None, started_at=_text(f["started_at"]) or None,
         ended_at=_text(f["ended_at"]) or None,
-        run_at=model.utc(float(f["pool_not_before"])) if f["pool_not_before"] else None,
+        run_at=model.utc(_number(f["pool_not_before"])) if f["pool_not_before"] else None,
         after=after, error=_text(f["pool_error"]) or None, progress=_text(f["pool_progress"]) or None,
         unique=_text(f["pool_unique"]) or None, timeout=_whole(f["timeout"]) or None,
     )  # fmt: skip
@@ -159,20 +171,39 @@ def task(connection: redis.Redis, task_id: str) -> TaskView:
     if not found:
         raise UnknownTask(f"there is no task {task_id!r} (it may have expired): `coord tasks` lists them")
     view = found[0]
-    view.result = result(connection, task_id) if view.status == "finished" else None
+    view.result = results(connection, found)[0]
     view.artifacts = sorted(_text(name) for name in connection.hkeys(f"pool:artifacts:{task_id}"))
     return view
 
 
 def result(connection: redis.Redis, task_id: str) -> Any:
     """The committed result, or None (of a finished task: it was None, or has expired)."""
-    entries = connection.xrevrange(keys.key("results", task_id), count=1)
+    return _result(connection.xrevrange(keys.key("results", task_id), count=1))
+
+
+def results(connection: redis.Redis, found: Sequence[TaskView]) -> list[Any]:
+    """The committed result of each task; None without one (or it was None, or has expired)."""
+    values: list[Any] = []
+    for first in range(0, len(found), _PAGE):
+        pipe = connection.pipeline(transaction=False)
+        page = found[first : first + _PAGE]
+        for each in page:
+            pipe.xrevrange(keys.key("results", each.id), count=1)
+        replies = pipe.execute()
+        values += [
+            _result(entries) if each.status == model.Status.FINISHED else None
+            for each, entries in zip(page, replies, strict=True)
+        ]
+    return values
+
+
+def _result(entries: Any) -> Any:
     for _, raw in entries:
         value = _pairs(raw).get("return_value")
         if value:
             try:
                 return json.loads(base64.b64decode(value))
-            except (ValueError, binascii.Error):
+            except (ValueError, binascii.Error, RecursionError):
                 return _text(value)
     return None
 
@@ -182,8 +213,9 @@ def fields(connection: redis.Redis, task_id: str) -> dict[str, Any]:
 
     Raises:
         UnknownTask: There is none.
+        payload.NotATask: It is a job, but none of ours.
     """
-    data = connection.hget(keys.key("job", task_id), "data")
+    data: Any = connection.hget(keys.key("job", task_id), "data")
     if data is None:
         raise UnknownTask(f"there is no task {task_id!r} (it may have expired): `coord tasks` lists them")
     return payload.decode(data)
@@ -192,41 +224,69 @@ def fields(connection: redis.Redis, task_id: str) -> dict[str, Any]:
 def queue_names(connection: redis.Redis) -> list[str]:
     """Every RQ queue there is, priorities included."""
     prefix = len(keys.key("queue", ""))
-    return sorted(_text(key)[prefix:] for key in connection.smembers(keys.templates()["queues"]))
+    found: Any = connection.smembers(keys.templates()["queues"])
+    return sorted(_text(key)[prefix:] for key in found)
 
 
-def ids_by_status(connection: redis.Redis, status: str, queue: str, limit: int) -> list[str]:
-    """Ids in one state: queued ones in the order in which they will be claimed, others newest first."""
-    found: list[str] = []
-    names = [q for q in queue_names(connection) if not queue or model.split_queue(q)[0] == queue]
-    order = {"high": 0, "normal": 1, "low": 2}
-    names.sort(key=lambda name: order.get(model.split_queue(name)[1], 3))
-    for name in names:
-        if status == "queued":
-            raw = connection.lrange(keys.key("queue", name), 0, limit - 1)
-        else:
-            raw = connection.zrevrange(keys.key(status, name), 0, limit - 1)
-        found += [_text(member).partition(":")[0] for member in raw]
-    return list(dict.fromkeys(found))
+def queued(connection: redis.Redis, queue: str, limit: int) -> list[TaskView]:
+    """What waits, in the order in which a worker of all these queues would claim it."""
+    names = [name for name in queue_names(connection) if not queue or model.split_queue(name)[0] == queue]
+    found: list[TaskView] = []
+    for priority in model.Priority:
+        lists = []
+        for name in names:
+            if model.split_queue(name)[1] == priority:
+                raw: Any = connection.lrange(keys.key("queue", name), 0, limit - 1)
+                lists.append(tasks(connection, [_text(task_id) for task_id in raw]))
+        # A claim takes the oldest of the lists' heads: just what a merge of them yields.
+        found += heapq.merge(*lists, key=lambda each: each.created_at or "")
+    return found[:limit]
+
+
+def in_registry(connection: redis.Redis, status: str, queue: str, limit: int) -> list[TaskView]:
+    """Tasks in a state that RQ keeps a registry of: the latest first; scheduled ones by when they are due."""
+    scored: list[tuple[float, str]] = []
+    soonest = status == model.Status.SCHEDULED
+    for name in queue_names(connection):
+        if not queue or model.split_queue(name)[0] == queue:
+            raw: Any = connection.zrange(
+                keys.key(status, name), 0, limit - 1, desc=not soonest, withscores=True
+            )
+            scored += [(score, _text(member).partition(":")[0]) for member, score in raw]
+    scored.sort(key=lambda pair: pair[0], reverse=not soonest)
+    return tasks(connection, list(dict.fromkeys(task_id for _, task_id in scored))[:limit])
 
 
 def latest_ids(connection: redis.Redis, first: int, last: int) -> list[str]:
     """Ids of the tasks made last, newest first."""
-    return [_text(raw) for raw in connection.zrevrange("pool:tasks", first, last)]
+    found: Any = connection.zrevrange("pool:tasks", first, last)
+    return [_text(raw) for raw in found]
+
+
+def unadopted(connection: redis.Redis, limit: int) -> list[str]:
+    """Ids of jobs that RQ's own API has put into our queues and no worker has looked at yet."""
+    ids: list[str] = []
+    for name in queue_names(connection):
+        raw: Any = connection.lrange(keys.key("queue", name), 0, limit - 1)
+        ids += [_text(task_id) for task_id in raw]
+    pipe = connection.pipeline(transaction=False)
+    for task_id in ids:
+        pipe.zscore("pool:tasks", task_id)
+    return [task_id for task_id, score in zip(ids, pipe.execute(), strict=True) if score is None]
 
 
 _WORKER_FIELDS = (
-    "epoch", "state", "state_at", "evidence", "claim", "beat_at", "active_at", "idle_limit", "queues", "tasks",
-    "host", "pid", "cwd", "session", "draining", "park_until", "registered_at", "parked_at",
+    "epoch", "state", "state_at", "evidence", "claim", "beat_at", "active_at", "idle_limit", "queues",
+    "tasks", "host", "pid", "cwd", "session", "draining", "park_until", "registered_at", "parked_at",
 )  # fmt: skip
 
 
 def workers(connection: redis.Redis, departed: bool = True) -> list[WorkerView]:
     """Every live worker (and, unless told otherwise, those that left a while ago), by id."""
     now = server_time(connection)
-    live = [_text(raw) for raw in connection.zrange("pool:workers", 0, -1)]
-    gone = [_text(raw) for raw in connection.zrange("pool:departed", 0, -1)] if departed else []
-    return _workers(connection, [*live, *gone], now)
+    live: Any = connection.zrange("pool:workers", 0, -1)
+    gone: Any = connection.zrange("pool:departed", 0, -1) if departed else []
+    return _workers(connection, [_text(raw) for raw in (*live, *gone)], now)
 
 
 def worker(connection: redis.Redis, worker_id: str) -> WorkerView:
@@ -243,8 +303,8 @@ def worker(connection: redis.Redis, worker_id: str) -> WorkerView:
 
 def server_time(connection: redis.Redis) -> float:
     """Seconds since 1970 on Redis' own clock."""
-    seconds, micros = connection.time()
-    return float(seconds) + micros / 1e6
+    reply: Any = connection.time()
+    return float(reply[0]) + float(reply[1]) / 1e6
 
 
 def _workers(connection: redis.Redis, ids: Sequence[str], now: float) -> list[WorkerView]:
@@ -267,7 +327,7 @@ def _workers(connection: redis.Redis, ids: Sequence[str], now: float) -> list[Wo
 
 def _worker(worker_id: str, f: dict[str, bytes | None], now: float) -> WorkerView:
     def number(name: str) -> float:
-        return float(f[name] or 0)
+        return _number(f[name])
 
     state = _text(f["state"])
     gone = state in ("stopped", "dead")
@@ -297,8 +357,7 @@ def wait_for(connection: redis.Redis, ids: Sequence[str], seconds: float | None)
         UnknownTask: A task does not exist.
     """
     deadline = None if seconds is None else clock.mono() + seconds
-    newest = connection.xrevrange("pool:events", count=1)
-    last = newest[0][0] if newest else "0-0"
+    last = events.newest(connection)
     while True:
         found = tasks(connection, ids)
         missing = set(ids) - {view.id for view in found}
@@ -307,9 +366,7 @@ def wait_for(connection: redis.Redis, ids: Sequence[str], seconds: float | None)
         left = None if deadline is None else deadline - clock.mono()
         if all(view.status in model.TERMINAL for view in found) or (left is not None and left <= 0):
             return found
-        pause = 1.0 if left is None else min(1.0, left)
-        reply = connection.xread({"pool:events": last}, count=1000, block=max(1, int(pause * 1000)))
-        for _, entries in reply or []:
-            last = entries[-1][0]
-        if reply:
+        happened = events.after(connection, last, 1.0 if left is None else min(1.0, left))
+        if happened:
+            last = happened[-1]["id"]
             time.sleep(0.01)  # events come in bursts: one look for all of them

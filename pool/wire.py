@@ -110,6 +110,14 @@ class Address:
             raise SettingsError("redis_url has a port that is not between 1 and 65535")
 
     @property
+    def shown(self) -> str:
+        """The URL without its password."""
+        scheme = "unix" if self.path else "rediss" if self.tls else "redis"
+        secret = ":***" if self.password else ""
+        user = f"{self.username}{secret}@" if self.username or secret else ""
+        return f"{scheme}://{user}{self.where}" + (f"?db={self.db}" if self.path else f"/{self.db}")
+
+    @property
     def where(self) -> str:
         """For messages: a path, or host and port."""
         return self.path or (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -377,7 +378,8 @@ def main(argv: list[str] | None = None, compiled_path: str = "") -> None:
         print(USAGE, end="")
         sys.exit(errors.EXIT_DONE if args else errors.EXIT_USAGE)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to fail
     try:
         command = args[0]
         if command not in OPTIONS:

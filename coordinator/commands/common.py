@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,6 +12,7 @@ from typing import Any
 
 import click
 import redis
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,24 +22,26 @@ from pool import settings as settings_module
 from pool.settings import Settings
 
 console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 STYLES = {
     "queued": "cyan", "deferred": "magenta", "scheduled": "magenta", "started": "yellow", "finished": "green",
     "failed": "red", "canceled": "dim", "waiting": "cyan", "working": "yellow", "starting": "blue",
-    "parked": "magenta", "draining": "magenta", "stopped": "dim", "dead": "red", "needs-you": "bold red",
-    "interrupted": "red", "stuck": "red",
+    "tool": "yellow", "compacting": "yellow", "parked": "magenta", "draining": "magenta", "stopped": "dim",
+    "dead": "red", "needs-you": "bold red", "interrupted": "red", "stuck": "red",
 }  # fmt: skip
 
+#: A terminal of fewer columns gets fewer columns: what is left out stands under the title.
+WIDE = 100
+#: Free text gets at least so many columns.
+_FREE = 24
+#: Columns of a plain table that give way first.
+_FOLDED = frozenset(("", "detail", "evidence", "meaning", "note", "task", "title", "value"))
 
-NUMBERS = frozenset(
-    ("age", "idle left", "losses", "tries", "queued", "scheduled", "deferred", "running", "failed", "workers", "since")
-)
 
-
-class DurationType(click.ParamType):
+class DurationType(click.ParamType[float]):
     """90, 90s, 10m or 2h."""
 
     name = "duration"
@@ -60,41 +65,48 @@ class Context:
         self.connection = connection
         self.pool: scripts.Pool = connect.pool(settings, connection)
 
+    def led(self) -> bool:
+        """Whether a coordinator acts."""
+        return bool(self.connection.exists("pool:leader"))
+
 
 @contextmanager
-def opened() -> Iterator[Context]:
-    """A connection for one command; connection errors become one line and exit code 5."""
+def opened(**options: Any) -> Iterator[Context]:
+    """A connection for one command; Redis' errors become one line and exit code 5."""
     settings = settings_module.load()
-    with connect.reachable(settings), connect.client(settings) as connection:
+    with connect.reachable(settings), connect.client(settings, **options) as connection:
         yield Context(settings, connection)
 
 
-def dump(value: Any) -> None:
+# -- JSON ----------------------------------------------------------------------------------------------
+
+
+def dump(value: Any, indent: int | None = 2) -> None:
     """Print a value as JSON: dataclasses and lists of them included."""
 
     def plain(item: Any) -> Any:
         return asdict(item) if hasattr(item, "__dataclass_fields__") else item
 
     value = [plain(item) for item in value] if isinstance(value, list) else plain(value)
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent, default=str)
+    click.echo(text)
 
 
-def table(*columns: str, title: str | None = None) -> Table:
-    """An empty table in the house style."""
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        # Free text gives way first; ids and numbers stay whole.
-        free = column in ("title", "evidence", "task", "note", "reason", "payload", "detail", "meaning", "value", "")
-        made.add_column(
-            column, justify="right" if column in NUMBERS else "left", no_wrap=not free, overflow="ellipsis" if not free else "fold",
-            ratio=None, min_width=None if free else len(column),
-        )  # fmt: skip
-    return made
+# -- text ----------------------------------------------------------------------------------------------
+
+
+def clean(text: str) -> str:
+    """A text from a task for a terminal: lines and tabs stay, other control characters become dots."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "·" for c in text)
 
 
 def cell(text: Any, style: str = "") -> Text:
-    """Text as it is: what comes from a task is never read as markup, and shows no control characters."""
-    shown = "".join(c if c.isprintable() or c == " " else "·" for c in str("" if text is None else text))
+    """Text as it is, on one line: what comes from a task is never read as markup."""
+    shown = "".join(c if c.isprintable() else " " if c in "\n\t" else "·" for c in _plain(text))
     return Text(shown, style=style)
 
 
@@ -103,11 +115,105 @@ def state(text: str) -> Text:
     return cell(text, STYLES.get(text, ""))
 
 
-def clean(text: str) -> str:
-    """A text from a task for a terminal: lines and tabs stay, other control characters are shown as dots."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "·" for c in text)
+def warn(text: str) -> None:
+    """One line on standard error; the command goes on."""
+    errors.print(cell(f"coord: {text}", "yellow"))
 
 
 def each(ids: Sequence[str]) -> list[str]:
     """The ids given, once each, in order."""
     return list(dict.fromkeys(ids))
+
+
+def _plain(text: Any) -> str:
+    return "" if text is None else str(text)
+
+
+# -- tables --------------------------------------------------------------------------------------------
+
+
+def layout() -> str:
+    """How to lay out: ``flat`` (no terminal: a row is a line, nothing is cut), ``wide`` or ``narrow``."""
+    if not console.is_terminal and not os.environ.get("COLUMNS"):
+        return "flat"
+    return "wide" if console.width >= WIDE else "narrow"
+
+
+def show(
+    columns: Sequence[str], rows: Sequence[dict[str, Any]], free: str, under: Sequence[str] = ()
+) -> None:
+    """Print rows as a table: see listing()."""
+    if layout() == "flat":
+        wide = [free, *(name for name in under if name != free)]
+        _print_flat([*(name for name in columns if name not in wide), *wide], rows)
+    else:
+        console.print(listing(columns, rows, free, under))
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """An empty table in the house style, for rows of names and values."""
+    made = Table(
+        title=title, title_justify="left", title_style="", box=None, pad_edge=False, header_style="bold"
+    )
+    for column in columns:
+        made.add_column(column, no_wrap=column not in _FOLDED, overflow="fold")
+    return made
+
+
+def listing(
+    columns: Sequence[str],
+    rows: Sequence[dict[str, Any]],
+    free: str,
+    under: Sequence[str] = (),
+    title: str | None = None,
+) -> Table:
+    """A table for a terminal. Columns that are empty in every row are left out.
+
+    ``free`` is the column of free text, which is folded, to two lines at most; the others stay whole. The
+    columns ``under`` stand below it, on a line of their own.
+    """
+    used = [name for name in columns if any(_plain(row.get(name)) for row in rows) or name == columns[0]]
+    beside = [name for name in used if name not in under or name == free]
+    if free not in beside:
+        beside.append(free)
+    below = [name for name in used if name in under]
+    made = table(title=title)
+    widths = {name: max([len(name), *(cell_len(_plain(row.get(name))) for row in rows)]) for name in beside}
+    room = max(_FREE, console.width - sum(widths[name] + 2 for name in beside if name != free))
+    for name in beside:
+        if name == free:
+            made.add_column(name, min_width=min(_FREE, room), overflow="fold")
+        else:
+            # Whole, unless a single one would leave no room for anything else.
+            longest = max(console.width // 3, len(name))
+            numbers = all(_plain(row.get(name)).isdigit() for row in rows)
+            made.add_column(
+                name,
+                min_width=min(widths[name], longest),
+                overflow="fold",
+                justify="right" if numbers else "left",
+            )
+    for row in rows:
+        cells = [_cell(row, name) for name in beside]
+        text = cells[beside.index(free)]
+        text.truncate(2 * room - 8, overflow="ellipsis")
+        extra = Text(" · ").join(_cell(row, name) for name in below if _plain(row.get(name)))
+        if extra:
+            extra.truncate(2 * room - 8, overflow="ellipsis")
+            extra.stylize_before("dim")
+            text.append("\n" if text else "").append_text(extra)
+        made.add_row(*cells)
+    return made
+
+
+def _cell(row: dict[str, Any], name: str) -> Text:
+    value = row.get(name)
+    return value.copy() if isinstance(value, Text) else cell(value)
+
+
+def _print_flat(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    lines = [[_cell(row, name).plain for name in columns] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *lines, strict=True)]
+    for line in [list(columns), *lines]:
+        padded = (text + " " * (width - cell_len(text)) for text, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())

@@ -4,110 +4,160 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import redis
 
 from coordinator.commands import common
-from pool import model, units, view
+from pool import events, keys, model, payload, units, view
 from pool.errors import EXIT_FAILED, UnknownTask, UsageError, WrongState
+
+#: How many events are searched for a task's history.
+_HISTORY = 20_000
 
 
 @click.command()
-@click.option("-s", "--status", type=click.Choice([s.value for s in model.Status]), help="Only those in this state.")
+@click.option(
+    "-s", "--status", type=click.Choice([s.value for s in model.Status]), help="Only those in this state."
+)
 @click.option("-q", "--queue", default="", help="Only those of this queue.")
 @click.option("-w", "--worker", default="", help="Only those of this worker.")
-@click.option("-n", "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many at most.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many at most."
+)
 @common.as_json
 def tasks(status: str | None, queue: str, worker: str, limit: int, as_json: bool) -> None:
-    """List tasks, newest first (queued ones in the order in which they will be claimed)."""
+    """List tasks: the newest first.
+
+    With --status queued in the order in which they will be claimed, with --status scheduled by when they
+    are due.
+    """
     with common.opened() as ctx:
         found = _listed(ctx.connection, status, queue, worker, limit)
         if as_json:
-            for each in found:
-                each.result = view.result(ctx.connection, each.id) if each.status == "finished" else None
+            for each, value in zip(found, view.results(ctx.connection, found), strict=True):
+                each.result = value
     if as_json:
         common.dump(found)
-        return
-    if not found:
+    elif found:
+        common.show(*_table(found, ctx.settings.queue))
+    else:
         click.echo("no tasks")
-        return
-    made = common.table("id", "status", "title", "queue", "priority", "worker", "tries", "losses", "note")
-    for each in found:
-        note = each.progress or each.error or (f"at {each.run_at}" if each.run_at and each.status == "scheduled" else "")
-        note = f"after {', '.join(each.after)}" if each.status == "deferred" else note
-        made.add_row(
-            common.cell(each.id), common.state(each.status), common.cell(each.title), common.cell(each.queue),
-            common.cell("" if each.priority == "normal" else each.priority), common.cell(each.worker),
-            str(each.attempts), str(each.losses), common.cell((note or "").splitlines()[0][:60] if note else ""),
-        )  # fmt: skip
-    common.console.print(made)
+
+
+def _table(found: list[view.TaskView], usual: str) -> tuple[list[str], list[dict[str, Any]], str, list[str]]:
+    """Columns, rows, the free column and those below it: see common.listing()."""
+    rows = [_row(each) for each in found]
+    columns = ["id", "status", "title", "queue", "worker", "tries", "note"]
+    if common.layout() != "narrow":
+        return columns, rows, "title", ["note"]
+    for row in rows:  # what is usual is not worth a line
+        row["queue"] = "" if row["queue"] == usual else row["queue"]
+        row["worker"] = row["worker"] and f"on {row['worker']}"
+        row["tries"] = "" if row["tries"] in ("", "1") else f"try {row['tries']}"
+    return columns, rows, "title", columns[3:]
+
+
+def _row(each: view.TaskView) -> dict[str, Any]:
+    """A task as a row of the list."""
+    tries = str(each.attempts or "") + (f" ({each.losses} lost)" if each.losses else "")
+    note = each.progress if each.status == model.Status.STARTED else each.error
+    if each.status == model.Status.SCHEDULED:
+        note = f"due {each.run_at}" if each.run_at else note
+    elif each.status == model.Status.DEFERRED:
+        note = f"after {', '.join(each.after)}"
+    return {
+        "id": each.id, "status": common.state(each.status), "title": each.title, "tries": tries,
+        "queue": model.rq_queue(each.queue, each.priority), "worker": each.worker,
+        "note": next((line for line in (note or "").splitlines() if line.strip()), ""),
+    }  # fmt: skip
 
 
 def _listed(
     connection: redis.Redis, status: str | None, queue: str, worker: str, limit: int
 ) -> list[view.TaskView]:
-    """The tasks asked for. A filter without a status pages through all of them, newest first."""
-    if status:
-        found: list[view.TaskView] = []
-        ids = view.ids_by_status(connection, status, queue, limit if not worker else 100_000)
-        for each in view.tasks(connection, ids):
-            if each.status == status and worker in ("", each.worker):
-                found.append(each)
-        return found[:limit]
-    found, first, page = [], 0, 500
-    while len(found) < limit:
-        ids = view.latest_ids(connection, first, first + page - 1)
-        for each in view.tasks(connection, ids):
-            if queue in ("", each.queue) and worker in ("", each.worker):
-                found.append(each)
-        if len(ids) < page:
-            break
-        first += page
-    return found[:limit]
+    """The tasks asked for. Without a status, all of them are paged through, newest first."""
+    enough = 100_000 if worker else limit
+    if status == model.Status.QUEUED:
+        found = view.queued(connection, queue, enough)
+    elif status:
+        found = [
+            each for each in view.in_registry(connection, status, queue, enough) if each.status == status
+        ]
+    else:
+        found = [
+            each
+            for each in view.tasks(connection, view.unadopted(connection, limit))
+            if queue in ("", each.queue)
+        ]
+        first, page = 0, 500
+        while len(found) < limit:
+            ids = view.latest_ids(connection, first, first + page - 1)
+            found += [
+                each for each in view.tasks(connection, ids)
+                if queue in ("", each.queue) and worker in ("", each.worker)
+            ]  # fmt: skip
+            if len(ids) < page:
+                break
+            first += page
+    return [each for each in found if worker in ("", each.worker)][:limit]
 
 
 @click.command()
 @click.argument("task_id", metavar="ID")
 @common.as_json
 def task(task_id: str, as_json: bool) -> None:
-    """Show one task: state, history, prompt, result."""
+    """Show one task: its state, history, prompt and result."""
     with common.opened() as ctx:
         found = view.task(ctx.connection, task_id)
-        fields = view.fields(ctx.connection, task_id)
-        history = [
-            {name.decode(): value.decode("utf-8", "replace") for name, value in raw.items()} | {"at": model.utc(int(key.split(b"-")[0]) / 1000)}
-            for key, raw in ctx.connection.xrevrange("pool:events", count=5000)
-            if raw.get(b"task") == task_id.encode()
-        ][::-1]
+        try:
+            fields = view.fields(ctx.connection, task_id)
+        except payload.NotATask as error:
+            fields = {"prompt": f"(this job is none of coord's: {error})"}
+        history = [row for row in events.latest(ctx.connection, _HISTORY) if row.get("task") == task_id][::-1]
     if as_json:
         common.dump({**found.__dict__, "fields": fields, "history": history})
         return
-    console = common.console
-    console.print(common.cell(f"{found.id}  {found.title}", "bold"))
-    rows = {
-        "status": found.status, "queue": found.queue + ("" if found.priority == "normal" else f" ({found.priority})"),
-        "worker": found.worker, "tries": found.attempts, "losses": found.losses, "releases": found.releases,
-        "retries left": found.retries_left, "timeout": units.span(found.timeout) if found.timeout else "none",
-        "directory": fields.get("cwd"), "after": ", ".join(found.after), "check": fields.get("check"),
-        "created": found.created_at, "started": found.started_at, "ended": found.ended_at, "not before": found.run_at,
-        "progress": found.progress, "error": found.error, "artifacts": ", ".join(found.artifacts),
-    }  # fmt: skip
-    made = common.table("", "")
+    common.console.print(common.cell(f"{found.id}  {found.title}", "bold"), soft_wrap=True)
+    made = common.table("what", "value")
     made.show_header = False
-    for name, value in rows.items():
-        if value not in (None, "", 0):
-            made.add_row(common.cell(name, "dim"), common.state(value) if name == "status" else common.cell(value))
-    console.print(made)
+    for name, value in _facts(found, fields).items():
+        if value:
+            made.add_row(common.cell(name, "dim"), value if name == "status" else common.cell(value))
+    common.console.print(made)
     click.echo("\nprompt:\n" + common.clean(str(fields["prompt"])))
-    if found.status == "finished":
+    if found.status == model.Status.FINISHED:
         click.echo("\nresult:\n" + common.clean(_shown(found.result)))
     if history:
         made = common.table("at", "what", "worker", "detail", title="\nhistory")
         for entry in history:
-            made.add_row(*(common.cell(entry[name]) for name in ("at", "type", "worker", "detail")))
-        console.print(made)
+            made.add_row(*(common.cell(entry.get(name)) for name in ("at", "type", "worker", "detail")))
+        common.console.print(made)
+
+
+def _facts(found: view.TaskView, fields: dict[str, Any]) -> dict[str, Any]:
+    """What there is to say of a task, in the order of a person's questions."""
+    context = fields.get("context")
+    files = (
+        [str(item.get("path", "")) for item in context if isinstance(item, dict)]
+        if isinstance(context, list)
+        else []
+    )
+    return {
+        "status": common.state(found.status),
+        "queue": model.rq_queue(found.queue, found.priority), "worker": found.worker,
+        "tries": found.attempts, "lost with a worker": found.losses,
+        "handed back": found.releases, "retries left": found.retries_left,
+        "timeout": units.span(found.timeout) if found.timeout else "", "directory": fields.get("cwd"),
+        "context": ", ".join(files), "after": ", ".join(found.after), "unique": found.unique,
+        "check": fields.get("check"), "created": found.created_at, "not before": found.run_at,
+        "started": found.started_at, "ended": found.ended_at, "progress": found.progress,
+        "error": found.error, "artifacts": ", ".join(found.artifacts),
+    }  # fmt: skip
 
 
 def _shown(result: object) -> str:
@@ -116,47 +166,68 @@ def _shown(result: object) -> str:
 
 @click.command()
 @click.argument("task_id", metavar="ID")
-@click.option("--artifacts", "folder", type=click.Path(file_okay=False), help="Write the artifacts into this folder.")
+@click.option(
+    "--artifacts", "folder", type=click.Path(file_okay=False), help="Write the artifacts into this folder."
+)
 @common.as_json
 def result(task_id: str, folder: str | None, as_json: bool) -> None:
-    """Print a task's result; exit code 1 if it has none (yet)."""
+    """Print a task's result. Exit code 1: it has none (yet)."""
     with common.opened() as ctx:
         found = view.task(ctx.connection, task_id)
-        files = ctx.connection.hgetall(f"pool:artifacts:{task_id}") if folder else {}
-    for raw, data in files.items():
-        target = Path(str(folder)) / os.path.basename(raw.decode("utf-8", "replace"))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-        common.errors.print(common.cell(f"wrote {target}"))
+        files: Any = ctx.connection.hgetall(f"pool:artifacts:{task_id}") if folder else {}
+    for raw, data in sorted(files.items()):
+        _write(Path(str(folder)), os.path.basename(raw.decode("utf-8", "replace")), data)
     if as_json:
-        common.dump({"id": found.id, "status": found.status, "result": found.result, "error": found.error, "artifacts": found.artifacts})
-    elif found.status == "finished":
-        click.echo(_shown(found.result))
-    if found.status != "finished":
+        shown = {name: getattr(found, name) for name in ("id", "status", "result", "error", "artifacts")}
+        common.dump(shown)
+    elif found.status == model.Status.FINISHED:
+        text = _shown(found.result)
+        click.echo(common.clean(text) if sys.stdout.isatty() else text)  # a file or a pipe gets it as it is
+    if found.status != model.Status.FINISHED:
         if not as_json:
             why = f": {found.error}" if found.error else ""
             common.errors.print(common.cell(f"coord: task {task_id} is {found.status}{why}"))
         raise SystemExit(EXIT_FAILED)
 
 
+def _write(folder: Path, name: str, data: bytes) -> None:
+    """Write one artifact; its name was a worker's to give."""
+    target = folder / (name if name not in ("", ".", "..") else "artifact")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{target}: {error.strerror}") from None
+    common.errors.print(common.cell(f"wrote {target}"))
+
+
 @click.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--timeout", type=common.DURATION, help="Wait so long at most.")
+@click.option("--timeout", type=common.DURATION, help="Wait so long at most: 90, 90s, 10m or 2h.")
 @common.as_json
 def wait(ids: tuple[str, ...], timeout: float | None, as_json: bool) -> None:
-    """Wait until tasks have ended. Exit code 0: all finished; 1: one did not, or the time ran out."""
+    """Wait until tasks have ended. Exit code 0: all are finished; 1: one is not, or the time ran out."""
     wanted = common.each(ids)
     with common.opened() as ctx:
         found = view.wait_for(ctx.connection, wanted, timeout)
-        for each in found:
-            each.result = view.result(ctx.connection, each.id) if each.status == "finished" else None
+        for each, value in zip(found, view.results(ctx.connection, found), strict=True):
+            each.result = value
     if as_json:
         common.dump(found)
     else:
         for each in found:
-            note = f": {each.error}" if each.error and each.status == "failed" else ""
-            common.console.print(common.cell(each.id), common.state(each.status), common.cell(note), sep=" ")
-    if any(each.status != "finished" for each in found):
+            note = f": {each.error}" if each.error and each.status == model.Status.FAILED else ""
+            line = (
+                common.cell(f"{each.id} ")
+                .append_text(common.state(each.status))
+                .append_text(common.cell(note))
+            )
+            common.console.print(line, soft_wrap=True)
+    open_ones = [each.id for each in found if each.status not in model.TERMINAL]
+    if open_ones and timeout is not None:
+        ended = f"{len(open_ones)} of {len(found)} have not ended"
+        common.errors.print(f"coord: the time ran out ({units.span(timeout)}): {ended}")
+    if any(each.status != model.Status.FINISHED for each in found):
         raise SystemExit(EXIT_FAILED)
 
 
@@ -165,20 +236,28 @@ def wait(ids: tuple[str, ...], timeout: float | None, as_json: bool) -> None:
 @click.option("--reason", default="cancelled by an operator", help="Told to the worker that holds it.")
 @common.as_json
 def cancel(ids: tuple[str, ...], reason: str, as_json: bool) -> None:
-    """Cancel tasks that have not ended. A running one is taken from its worker, which is told."""
+    """Cancel tasks that have not ended. A running one is taken from its worker, which is told.
+
+    All of them or, if one cannot be cancelled, none. Tasks that come after a cancelled one stay deferred,
+    until it is retried and finished.
+    """
     with common.opened() as ctx:
-        replies = {each: ctx.pool.cancel(each, reason) for each in common.each(ids)}
-    _moved(replies, "canceled", as_json)
+        rows = _move(ctx, ids, "cancelled", lambda task_id: ctx.pool.cancel(task_id, reason))
+        left = _left_behind(ctx.connection, [str(row["id"]) for row in rows])
+    _say(rows, as_json)
+    if left:
+        common.warn(f"{', '.join(left)} will not run: it comes after what was cancelled")
 
 
 @click.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @common.as_json
 def retry(ids: tuple[str, ...], as_json: bool) -> None:
-    """Run failed or cancelled tasks again, with fresh budgets."""
+    """Run failed or cancelled tasks again, with fresh budgets: all of them or none."""
     with common.opened() as ctx:
-        replies = {each: ctx.pool.requeue(each, "retry", "retried by an operator") for each in common.each(ids)}
-    _moved(replies, "queued", as_json)
+        why = "retried by an operator"
+        rows = _move(ctx, ids, "retried", lambda task_id: ctx.pool.requeue(task_id, "retry", why))
+    _say(rows, as_json)
 
 
 @click.command()
@@ -186,30 +265,87 @@ def retry(ids: tuple[str, ...], as_json: bool) -> None:
 @click.option("--reason", default="requeued by an operator", help="Told to the worker that holds it.")
 @common.as_json
 def requeue(ids: tuple[str, ...], reason: str, as_json: bool) -> None:
-    """Put running tasks (taken from their workers, nothing counted) or scheduled ones back into their queue."""
+    """Put running or scheduled tasks back into their queue: all of them or none.
+
+    Running ones are taken from their workers, which are told; nothing is counted as a failure or a loss.
+    """
     with common.opened() as ctx:
-        replies = {each: ctx.pool.requeue(each, "requeue", reason) for each in common.each(ids)}
-    _moved(replies, "queued", as_json)
+        rows = _move(ctx, ids, "requeued", lambda task_id: ctx.pool.requeue(task_id, "requeue", reason))
+    _say(rows, as_json)
 
 
-def _moved(replies: dict[str, list[str]], done: str, as_json: bool) -> None:
-    """Say what was moved; the first that could not be is the command's error."""
-    rows = []
-    problem: Exception | None = None
-    for task_id, reply in replies.items():
-        if reply[0] != "no":
-            rows.append({"id": task_id, "status": reply[0], "was": reply[1], "worker": reply[2] or None})
-            continue
-        if reply[1] == "":
-            problem = problem or UnknownTask(f"there is no task {task_id!r} (it may have expired): `coord tasks` lists them")
-        elif reply[1].startswith("unique:"):
-            problem = problem or WrongState(f"task {task_id}: {reply[1][7:]} has its unique key now")
-        else:
-            problem = problem or WrongState(f"task {task_id} is {reply[1]}: it cannot be {done} from there")
+#: From which states a task can be moved.
+_FROM = {
+    "cancelled": ("queued", "deferred", "scheduled", "started"),
+    "retried": ("failed", "canceled"),
+    "requeued": ("started", "scheduled"),
+}
+#: What is to be said of a task that is in another.
+_INSTEAD = {
+    "queued": "it waits for a worker",
+    "deferred": "it waits for other tasks",
+    "scheduled": "it waits for its time (`coord requeue` ends that)",
+    "started": "it runs (`coord requeue` takes it back)",
+    "finished": "submit it anew",
+    "failed": "`coord retry` runs it again",
+    "canceled": "`coord retry` runs it again",
+}
+
+
+def _move(
+    ctx: common.Context, ids: Sequence[str], verb: str, act: Callable[[str], list[str]]
+) -> list[dict[str, Any]]:
+    """Move tasks, after a look whether all of them can be.
+
+    Raises:
+        UsageError: One cannot; nothing was changed. Or one could not be any more, after the look.
+    """
+    wanted = common.each(ids)
+    states = {each.id: each.status for each in view.tasks(ctx.connection, wanted)}
+    for task_id in wanted:
+        _check(task_id, states.get(task_id, ""), verb, "nothing was changed")
+    rows: list[dict[str, Any]] = []
+    for task_id in wanted:
+        reply = act(task_id)
+        if reply[0] == "no":
+            moved = f"{len(rows)} others were {verb}" if rows else "nothing was changed"
+            if reply[1].startswith("unique:"):
+                raise WrongState(f"task {task_id}: {reply[1][7:]} has its unique key now; {moved}")
+            if reply[1] == "started":
+                raise WrongState(
+                    f"task {task_id} runs in a plain rq worker, which coord cannot stop; {moved}"
+                )
+            _check(task_id, reply[1], verb, moved)
+        taken_from = reply[2] if reply[1] == model.Status.STARTED else ""
+        rows.append({"id": task_id, "status": reply[0], "was": reply[1], "worker": taken_from or None})
+    return rows
+
+
+def _check(task_id: str, status: str, verb: str, moved: str) -> None:
+    if not status:
+        raise UnknownTask(
+            f"there is no task {task_id!r} (it may have expired): `coord tasks` lists them; {moved}"
+        )
+    if status not in _FROM[verb]:
+        raise WrongState(
+            f"task {task_id} is {status} and cannot be {verb}: {_INSTEAD.get(status, '')}; {moved}"
+        )
+
+
+def _say(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         common.dump(rows)
-    else:
-        for row in rows:
-            click.echo(f"{row['id']} {row['status']} (was {row['was']}{', on ' + row['worker'] if row['worker'] else ''})")
-    if problem is not None:
-        raise problem if isinstance(problem, UsageError) else UsageError(str(problem))
+        return
+    for row in rows:
+        taken = f", taken from {row['worker']}" if row["worker"] else ""
+        click.echo(common.clean(f"{row['id']} {row['status']} (was {row['was']}{taken})"))
+
+
+def _left_behind(connection: redis.Redis, ids: list[str]) -> list[str]:
+    """The tasks that wait for one of these, and are not among them."""
+    children: set[str] = set()
+    for task_id in ids:
+        raw: Any = connection.smembers(keys.key("dependents", task_id))
+        children |= {child.decode() for child in raw}
+    found = view.tasks(connection, sorted(children - set(ids)))
+    return [each.id for each in found if each.status == model.Status.DEFERRED]

@@ -2,51 +2,107 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
+from collections import Counter
+from typing import Any, NoReturn
 
 import click
+import redis
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from coordinator.commands import common
-from pool import keys, model, units, view
+from pool import connect, keys, model, units, view
 from pool.errors import UnknownWorker, UsageError
 
 
 @click.command()
 @click.option("-w", "--watch", is_flag=True, help="Live, until Ctrl-C.")
-@click.option("-a", "--all", "everyone", is_flag=True, help="Also those that stopped or died (kept for worker_memory).")
+@click.option("-a", "--all", "everyone", is_flag=True, help="Also those that stopped or died a while ago.")
 @common.as_json
 def workers(watch: bool, everyone: bool, as_json: bool) -> None:
-    """List workers: state with its evidence and age, task, last heartbeat, idle time left, host."""
+    """List workers: state with its evidence and age, task, last heartbeat, idle time left, host.
+
+    With --watch and --json: one list a line, each second.
+    """
     with common.opened() as ctx:
-        if not watch:
-            found = view.workers(ctx.connection, departed=everyone)
-            if as_json:
-                common.dump(found)
-            elif found:
-                common.console.print(workers_table(found))
-            else:
-                click.echo("no workers")
+        if watch:
+            _watch(ctx, everyone, as_json)
+        found = view.workers(ctx.connection, departed=everyone)
+        if as_json:
+            common.dump(found)
             return
-        with Live(console=common.console, refresh_per_second=4) as live:
-            while True:
-                live.update(Group(workers_table(view.workers(ctx.connection, departed=everyone)), queues_table(ctx)))
-                time.sleep(1.0)
+        if found:
+            common.show(*_table(found))
+        else:
+            click.echo("no workers")
+        if not ctx.led():
+            common.warn("no coordinator runs, so nothing is reaped, scheduled or triggered: `coord serve`")
+
+
+def _watch(ctx: common.Context, everyone: bool, as_json: bool) -> NoReturn:
+    """Look again each second, through outages too, until Ctrl-C."""
+    live = Live(console=common.console, auto_refresh=False, transient=False)
+    with contextlib.nullcontext() if as_json or common.layout() == "flat" else live:
+        while True:
+            try:
+                found = view.workers(ctx.connection, departed=everyone)
+                if as_json:
+                    common.dump(found, indent=None)
+                elif common.layout() == "flat":
+                    common.show(*_table(found))
+                else:
+                    live.update(_picture(ctx, found), refresh=True)
+            except redis.RedisError as error:
+                if not live.is_started:
+                    raise
+                live.update(
+                    common.cell(f"coord: {connect.trouble(ctx.settings, error)}", "red"), refresh=True
+                )
+            sys.stdout.flush()
+            time.sleep(1.0)
+
+
+def _picture(ctx: common.Context, found: list[view.WorkerView]) -> Group:
+    """Workers and queues, under one line that sums them up."""
+    states = Counter(each.state for each in found)
+    summary = ", ".join(f"{count} {name}" for name, count in states.most_common())
+    led = "" if ctx.led() else " (no coordinator runs: `coord serve`)"
+    line = common.cell(f"{len(found)} workers{': ' if summary else ''}{summary}{led}", "bold")
+    parts: list[Text | Table] = [line]
+    if found:
+        parts += [Text(), workers_table(found)]
+    rows = queue_rows(ctx)
+    if rows:
+        parts += [Text(), queues_table(rows)]
+    return Group(*parts)
+
+
+def _table(found: list[view.WorkerView]) -> tuple[list[str], list[dict[str, Any]], str, list[str]]:
+    """Columns, rows, the free column and those below it: see common.listing()."""
+    columns = ["id", "state", "since", "heartbeat", "idle left", "task", "evidence", "host"]
+    rows = [
+        {
+            "id": each.id, "state": common.state(each.state), "since": units.span(each.state_age),
+            "heartbeat": f"{units.span(each.last_heartbeat)} ago",
+            "idle left": "" if each.idle_left is None else units.span(each.idle_left),
+            "task": f"{each.task} {each.title or ''}".strip() if each.task else "",
+            "evidence": each.evidence, "host": f"{each.host}:{each.pid}",
+        }
+        for each in found
+    ]  # fmt: skip
+    if common.layout() == "wide":
+        columns = [*columns[:5], "host", "task", "evidence"]
+    return columns, rows, "task", columns[6:] if common.layout() == "narrow" else ["evidence"]
 
 
 def workers_table(found: list[view.WorkerView]) -> Table:
     """Workers as people look at them."""
-    made = common.table("id", "state", "since", "evidence", "task", "heartbeat", "idle left", "host")
-    for each in found:
-        task = f"{each.task} {each.title or ''}".strip() if each.task else ""
-        made.add_row(
-            common.cell(each.id), common.state(each.state), units.span(each.state_age), common.cell(each.evidence[:60]),
-            common.cell(task[:60]), f"{units.span(each.last_heartbeat)} ago",
-            "" if each.idle_left is None else units.span(each.idle_left), common.cell(f"{each.host}:{each.pid}"),
-        )  # fmt: skip
-    return made
+    return common.listing(*_table(found))
 
 
 @click.command()
@@ -66,7 +122,7 @@ def drain(names: tuple[str, ...], everyone: bool, undo: bool, as_json: bool) -> 
 @common.as_json
 def idle(limit: float, names: tuple[str, ...], everyone: bool, as_json: bool) -> None:
     """Change how long workers may idle, at once: coord idle 30m WORKER."""
-    _tuned(names, everyone, "idle_limit", str(limit), as_json)
+    _tuned(names, everyone, "idle_limit", f"{limit:g}", as_json)
 
 
 def _tuned(names: tuple[str, ...], everyone: bool, field: str, value: str, as_json: bool) -> None:
@@ -76,7 +132,9 @@ def _tuned(names: tuple[str, ...], everyone: bool, field: str, value: str, as_js
         live = {each.id for each in view.workers(ctx.connection, departed=False)}
         for name in names:
             if name not in live:
-                raise UnknownWorker(f"{name!r} is no live worker: `coord workers` lists them")
+                raise UnknownWorker(
+                    f"{name!r} is no live worker: `coord workers` lists them; nothing was changed"
+                )
         rows = [
             {"id": name, field: value, "task": ctx.pool.tune(name, field, value) or None}
             for name in (sorted(live) if everyone else common.each(names))
@@ -84,36 +142,60 @@ def _tuned(names: tuple[str, ...], everyone: bool, field: str, value: str, as_js
     if as_json:
         common.dump(rows)
         return
+    if not rows:
+        click.echo("no workers")
     for row in rows:
-        what = {"draining": "drains" if value else "goes on"}.get(field, f"may idle for {units.span(float(value or 0))}")
-        click.echo(f"{row['id']} {what}" + (f" (holds {row['task']})" if row["task"] and field == "draining" else ""))
+        what = {"draining": "drains" if value else "goes on"}.get(
+            field, f"may idle for {units.span(float(value or 0))}"
+        )
+        click.echo(
+            f"{row['id']} {what}" + (f" (holds {row['task']})" if row["task"] and field == "draining" else "")
+        )
 
 
 @click.command()
 @click.argument("queue", required=False)
 @click.option("--all", "everything", is_flag=True, help="All queues, plain RQ workers included.")
-def pause(queue: str | None, everything: bool) -> None:
+@common.as_json
+def pause(queue: str | None, everything: bool, as_json: bool) -> None:
     """Hand out no more tasks of a queue (or of any). Running ones go on."""
-    _paused(queue, everything, True)
+    _paused(queue, everything, True, as_json)
 
 
 @click.command()
 @click.argument("queue", required=False)
-@click.option("--all", "everything", is_flag=True, help="All queues.")
-def resume(queue: str | None, everything: bool) -> None:
+@click.option(
+    "--all", "everything", is_flag=True, help="All queues (each that was paused by its name stays so)."
+)
+@common.as_json
+def resume(queue: str | None, everything: bool, as_json: bool) -> None:
     """Hand out tasks again."""
-    _paused(queue, everything, False)
+    _paused(queue, everything, False, as_json)
 
 
-def _paused(queue: str | None, everything: bool, paused: bool) -> None:
+def _paused(queue: str | None, everything: bool, paused: bool, as_json: bool) -> None:
     if (queue is None) != everything:
         raise UsageError("name a queue, or give --all")
     if queue is not None and not units.is_queue(queue):
-        raise UsageError(f"{queue!r} is not a queue name")
+        raise UsageError(
+            f"{queue[:60]!r} is not a queue name: letters, digits, '.', '_' and '-', without a priority"
+        )
     with common.opened() as ctx:
         changed = ctx.pool.pause("*" if everything else str(queue), paused)
+        rows = queue_rows(ctx)
+    if as_json:
+        common.dump({"queue": queue, "paused": paused, "changed": changed})
+        return
     word = "paused" if paused else "running"
     click.echo(f"{'all queues' if everything else queue}: {word}" + ("" if changed else " (as before)"))
+    if queue is not None and queue not in {row["queue"] for row in rows}:
+        common.warn(f"there is no queue {queue!r} yet")
+    still = sorted({str(row["queue"]) for row in rows if row["paused"] and queue in (None, row["queue"])})
+    if not paused and still:
+        common.warn(
+            f"{', '.join(still)} stay paused: "
+            + ("`coord resume QUEUE`" if everything else "`coord resume --all`")
+        )
 
 
 @click.command()
@@ -122,54 +204,68 @@ def queues(as_json: bool) -> None:
     """Show queues: how many tasks wait, run, are scheduled; who serves them; whether they are paused."""
     with common.opened() as ctx:
         rows = queue_rows(ctx)
-        if as_json:
-            common.dump(rows)
-        elif rows:
-            common.console.print(queues_table(ctx))
-        else:
-            click.echo("no queues")
+    if as_json:
+        common.dump(rows)
+    elif not rows:
+        click.echo("no queues")
+    elif common.layout() == "flat":
+        common.show(*_queue_table(rows))
+    else:
+        common.console.print(queues_table(rows))
 
 
-def queue_rows(ctx: common.Context) -> list[dict[str, object]]:
-    """Depths by queue and priority."""
-    names = view.queue_names(ctx.connection)
+#: What is counted of a queue, and shown.
+_COUNTED = ("queued", "running", "scheduled", "deferred", "failed", "workers")
+
+
+def queue_rows(ctx: common.Context) -> list[dict[str, Any]]:
+    """Depths by queue and priority; a queue that is paused before its first task is there, too."""
+    raw: Any = ctx.connection.smembers("pool:paused")
+    paused = {name.decode() for name in raw}
+    known = view.queue_names(ctx.connection)
+    names = sorted({*known, *(paused - {model.split_queue(name)[0] for name in known})})
     pipe = ctx.connection.pipeline(transaction=False)
     for name in names:
         pipe.llen(keys.key("queue", name))
         for registry in ("started", "scheduled", "deferred", "failed"):
             pipe.zcard(keys.key(registry, name))
         pipe.scard(keys.key("workers_of", name))
-        pipe.sismember("pool:paused", model.split_queue(name)[0])
     pipe.exists(keys.templates()["suspended"])
     *counts, suspended = pipe.execute()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for index, name in enumerate(names):
-        queued, running, scheduled, deferred, failed, serving, paused = counts[index * 7 : index * 7 + 7]
         base, priority = model.split_queue(name)
+        numbers = dict(zip(_COUNTED, counts[index * 6 : index * 6 + 6], strict=True))
         rows.append(
-            {
-                "queue": base, "priority": priority, "queued": queued, "running": running, "scheduled": scheduled,
-                "deferred": deferred, "failed": failed, "workers": serving, "paused": bool(paused or suspended),
-            }  # fmt: skip
+            {"queue": base, "priority": priority, **numbers, "paused": bool(suspended) or base in paused}
         )
     return rows
 
 
-def queues_table(ctx: common.Context) -> Table:
+def _queue_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]], str]:
+    shown = [
+        {"queue": model.rq_queue(row["queue"], row["priority"]), "state": "paused" if row["paused"] else "",
+         **{name: str(row[name]) for name in _COUNTED}}
+        for row in rows
+    ]  # fmt: skip
+    return ["queue", *_COUNTED, "state"], shown, "state"
+
+
+def queues_table(rows: list[dict[str, Any]]) -> Table:
     """Queues as people look at them."""
-    made = common.table("queue", "priority", "queued", "running", "scheduled", "deferred", "failed", "workers")
-    for row in queue_rows(ctx):
-        name = f"{row['queue']}{' (paused)' if row['paused'] else ''}"
-        made.add_row(common.cell(name), *(common.cell(row[c]) for c in (
-            "priority", "queued", "running", "scheduled", "deferred", "failed", "workers")))  # fmt: skip
-    return made
+    return common.listing(*_queue_table(rows))
 
 
 @click.command()
-@click.option("--expired", is_flag=True, help="Believe every expired lease, as after an outage that you know is over.")
+@click.option(
+    "--expired", is_flag=True, help="Believe every expired lease, as when you know those workers dead."
+)
 @common.as_json
 def reap(expired: bool, as_json: bool) -> None:
-    """Take back what was never confirmed or ran past its timeout (and, with --expired, what silent workers hold)."""
+    """Take back what was never confirmed or ran past its timeout, now.
+
+    With --expired, also what workers hold that were not heard of for a whole lease.
+    """
     rows = []
     with common.opened() as ctx:
         while True:
