@@ -117,6 +117,7 @@ def _start(home: Path, port: int) -> Embedded:
         time.sleep(0.02)
     if child.poll() is not None:
         raise CoordError(f"another Redis took port {chosen} at this very moment: try again")
+    child.returncode = 0  # it may outlive us: nobody waits for it here
     found = Embedded(url, chosen, child.pid, process.key(child.pid), kind)
     temporary = home / ".redis.json"
     temporary.write_text(json.dumps(found.__dict__), encoding="utf-8")

@@ -182,10 +182,11 @@ def result(task_id: str, folder: str | None, as_json: bool) -> None:
         common.dump(shown)
     elif found.status == model.Status.FINISHED:
         text = _shown(found.result)
-        click.echo(common.clean(text) if sys.stdout.isatty() else text)  # a file or a pipe gets it as it is
+        # A file or a pipe gets it as it is.
+        click.echo(common.clean(text) if sys.stdout.isatty() else text, color=True)
     if found.status != model.Status.FINISHED:
         if not as_json:
-            why = f": {found.error}" if found.error else ""
+            why = f": {' '.join(found.error.split())}" if found.error else ""
             common.errors.print(common.cell(f"coord: task {task_id} is {found.status}{why}"))
         raise SystemExit(EXIT_FAILED)
 
@@ -216,7 +217,8 @@ def wait(ids: tuple[str, ...], timeout: float | None, as_json: bool) -> None:
         common.dump(found)
     else:
         for each in found:
-            note = f": {each.error}" if each.error and each.status == model.Status.FAILED else ""
+            why = " ".join((each.error or "").split()) if each.status == model.Status.FAILED else ""
+            note = f": {why}" if why else ""
             line = (
                 common.cell(f"{each.id} ")
                 .append_text(common.state(each.status))

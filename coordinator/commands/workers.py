@@ -149,7 +149,7 @@ def _tuned(names: tuple[str, ...], everyone: bool, field: str, value: str, as_js
             field, f"may idle for {units.span(float(value or 0))}"
         )
         click.echo(
-            f"{row['id']} {what}" + (f" (holds {row['task']})" if row["task"] and field == "draining" else "")
+            f"{row['id']} {what}" + (f" (holds {row['task']})" if row["task"] and what == "drains" else "")
         )
 
 
@@ -183,12 +183,13 @@ def _paused(queue: str | None, everything: bool, paused: bool, as_json: bool) ->
     with common.opened() as ctx:
         changed = ctx.pool.pause("*" if everything else str(queue), paused)
         rows = queue_rows(ctx)
+        known = {model.split_queue(name)[0] for name in view.queue_names(ctx.connection)}
     if as_json:
         common.dump({"queue": queue, "paused": paused, "changed": changed})
         return
     word = "paused" if paused else "running"
     click.echo(f"{'all queues' if everything else queue}: {word}" + ("" if changed else " (as before)"))
-    if queue is not None and queue not in {row["queue"] for row in rows}:
+    if queue is not None and queue not in known:
         common.warn(f"there is no queue {queue!r} yet")
     still = sorted({str(row["queue"]) for row in rows if row["paused"] and queue in (None, row["queue"])})
     if not paused and still:
