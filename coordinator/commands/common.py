@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ from rich.text import Text
 
 from pool import connect, scripts, units
 from pool import settings as settings_module
+from pool.errors import UsageError
 from pool.settings import Settings
 
 console = Console(highlight=False)
@@ -217,3 +219,20 @@ def _print_flat(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
     for line in [list(columns), *lines]:
         padded = (text + " " * (width - cell_len(text)) for text, width in zip(line, widths, strict=True))
         click.echo("  ".join(padded).rstrip())
+
+
+def project_home(settings: Settings, make: bool = True) -> Path:
+    """The folder of coord's own files in this project: COORD_HOME, the project's .coord, else a new one here.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    home = Path(settings.home)
+    if not os.environ.get("COORD_HOME") and home == settings_module.user_home():
+        home = Path.cwd() / ".coord"
+    try:
+        if make:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UsageError(f"coord's own files cannot be kept in {home}: {error.strerror}") from None
+    return home

@@ -37,6 +37,10 @@ def install(scope: str, worker: bool, copy: bool, only_print: bool, as_json: boo
     worker when COORD_WORKER=1 is set; every other session never notices the hooks.
     """
     settings = settings_module.load()
+    if scope != "user":
+        # The project's own folder, so that `coord up` and the hooks agree whichever comes first.
+        home = common.project_home(settings, make=not only_print)
+        settings = settings.model_copy(update={"home": str(home)})
     if only_print:
         common.dump(template.wanted(settings, worker, copy).settings())
         return

@@ -53,7 +53,7 @@ def up(port: int | None, detach: bool) -> None:
         raise UsageError(
             "COORD_REDIS_URL (or redis_url) names a Redis: run `coord serve`, or unset it for one of our own"
         )
-    home = _project_home(settings)
+    home = common.project_home(settings)
     settings = settings.model_copy(update={"home": str(home)})
     os.environ["COORD_HOME"] = str(home)
     ours = embedded.running(home) is None
@@ -76,18 +76,6 @@ def up(port: int | None, detach: bool) -> None:
         if ours:
             embedded.stop(home)
             _log("Redis ended")
-
-
-def _project_home(settings: Settings) -> Path:
-    """Where `coord up` keeps its files: COORD_HOME, the project's .coord, else a new one here."""
-    home = Path(settings.home)
-    if not os.environ.get("COORD_HOME") and home == settings_module.user_home():
-        home = Path.cwd() / ".coord"
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise UsageError(f"coord's own files cannot be kept in {home}: {error.strerror}") from None
-    return home
 
 
 def _detached(settings: Settings) -> None:
