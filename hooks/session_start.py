@@ -23,7 +23,7 @@ def handle(hook: runtime.Hook) -> None:
     text = brief.WELCOME.format(worker=session.caller.worker)
     if session.data.get("verdict") == "rebound":
         beat = hook.pool.beat(session.caller)
-        if beat.claim is not None:
+        if beat.verdict == "ok" and beat.claim is not None:
             text += (
                 f"\n\nYou hold task {beat.claim.task_id}: run `coord-worker context {beat.claim}` to read it "
                 "again, then finish it."

@@ -113,6 +113,7 @@ class Stop:
         if self.waiter.signalled or not self.waiter.watch.alive():
             self._give_back(handed)
             return True
+        self.session.told()  # a word about an earlier task would only confuse
         if runtime.say(block(handed)):
             self.hook.pool.confirm(self.session.caller, handed.claim)
         else:

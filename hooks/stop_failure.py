@@ -9,6 +9,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hooks import runtime
+from pool import brief
 
 #: Errors that pass by themselves.
 PASSING = frozenset(("rate_limit", "overloaded", "server_error"))
@@ -28,7 +29,9 @@ def handle(hook: runtime.Hook) -> None:
     beat = hook.pool.beat(session.caller)
     if stays:
         hook.pool.note(session.caller, "interrupted", f"API error: {error}")
-    elif beat.claim is not None:
+    if beat.claim is not None and beat.verdict != "ok":
+        session.tell(brief.taken_away(beat.claim.task_id, beat.why))  # it is told once: pass it on
+    elif beat.claim is not None and not stays:
         delay = wait if error in PASSING else 0.0
         hook.pool.release(
             session.caller, beat.claim, f"API error: {error}", delay, counted=error not in PASSING

@@ -31,6 +31,7 @@ def handle(hook: runtime.Hook) -> None:
         session = hook.enroll()
         hook.log(f"the worker was {state or 'forgotten'}; it registers anew")
     elif handed is not None:
+        session.told()  # a word about an earlier task would only confuse
         said = runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields)))
         if said:
             hook.pool.confirm(session.caller, handed.claim)

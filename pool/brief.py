@@ -29,6 +29,14 @@ def one_line(handed: HandOver) -> str:
     return f"Task {handed.claim.task_id}: {_line(handed.title)}"
 
 
+def taken_away(task_id: str, why: str) -> str:
+    """What a session is told at its next tool call when its task is not its any more."""
+    return (
+        f"Task {task_id} is not yours any more ({why}). Drop it, do not commit its work, and end your turn: "
+        "you will be given another."
+    )
+
+
 def whole(handed: HandOver, fields: dict[str, Any], now: float = 0.0) -> str:
     """The task in full: what to do, where, with which context, and how to report."""
     parts = [f"# Task {handed.claim.task_id}: {_line(handed.title)}", "", *task(fields)]

@@ -51,7 +51,10 @@ class Look:
 
 
 class Beat:
-    """A heartbeat's answer: ``ok``, ``gone`` (the registration ended) or ``lost`` (the task was taken)."""
+    """A heartbeat's answer: ``ok``, ``gone`` (the registration ended) or ``lost`` (the task was taken).
+
+    ``claim`` is what the worker holds or, with the other two, what it held.
+    """
 
     __slots__ = ("claim", "idle_left", "state", "verdict", "why")
 
@@ -65,7 +68,8 @@ class Beat:
             self.idle_left, self.state = float(reply[1]), reply[2].decode()
             self.claim = Claim(reply[3].decode(), reply[4].decode()) if reply[3] else None
         elif self.verdict == "gone":
-            self.state = reply[1].decode()
+            self.state, self.why = reply[1].decode(), reply[3].decode("utf-8", "replace")
+            self.claim = Claim(reply[2].decode()) if reply[2] else None
         else:
             self.claim = Claim(reply[1].decode(), reply[2].decode())
             self.why = reply[3].decode("utf-8", "replace")

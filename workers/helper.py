@@ -92,6 +92,8 @@ class Helper:
             return errors.EXIT_NO_TASK
         if handed.provisional:
             self.pool.confirm(caller, handed.claim)
+        if self.me.session is not None:
+            self.me.session.told()  # a word about an earlier task would only confuse
         fields = handed.fields
         self._print(
             brief.whole(handed, fields),

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import select
 
-from pool import compiled, jsonlite, local, process, scripts, wire
+from pool import brief, compiled, jsonlite, local, process, scripts, wire
 from pool.claim import Caller, Claim
 from pool.enroll import enroll
 from pool.errors import CoordError, RedisAway, StaleClaim
@@ -38,6 +38,7 @@ class Keeper:
         self.watch = process.Watch(session.pid, session.key)
         self.pool = scripts.Pool(wire.Connection(settings.url), settings.values, settings.templates)
         self.beat = float(settings["beat"])
+        self._problem = ""
 
     def run(self) -> None:
         """Live as long as the session does."""
@@ -51,8 +52,9 @@ class Keeper:
                 if not self._beat():
                     return
                 pause = self.beat
-            except RedisAway:
+            except (RedisAway, wire.ReplyError) as error:
                 pause = min(self.beat, 1.0)  # the lease runs on: try again soon
+                self._log(error)
 
     def _died_within(self, seconds: float) -> bool:
         if self.watch.fd < 0:  # no pidfd, no kqueue: look once a second
@@ -70,11 +72,9 @@ class Keeper:
     def _beat(self) -> bool:
         """One heartbeat; whether there is anything left to keep."""
         answer = self.pool.beat(self.caller)
-        if answer.verdict == "lost" and answer.claim is not None:
-            self.session.tell(
-                f"Task {answer.claim.task_id} is not yours any more ({answer.why}). Drop it, do not commit "
-                "its work, and end your turn: you will be given another."
-            )
+        self._problem = ""
+        if answer.verdict == "lost":
+            self._tell(answer)
         if answer.verdict != "gone":
             return True
         self.session.load()
@@ -83,34 +83,74 @@ class Keeper:
             return bool(self.caller.worker)
         if answer.state == "stopped" or self.session.data.get("stopped"):
             return False
-        # Given up on while it lived: what it held is not its any more, and it must know. The session
-        # comes back as a new owner, so that nobody takes a live one for dead.
-        self.session.tell(
-            "This worker was given up on for a while (its machine was frozen or cut off). The task it held "
-            "is not yours any more: drop it, do not commit its work, and end your turn."
-        )
+        # Given up on while it lived (its machine was frozen or cut off): the session comes back as a new
+        # owner, so that nobody takes a live one for dead.
+        self._tell(answer)
         session_id = str(self.session.data.get("session_id", ""))
-        session = enroll(self.settings, self.pool, self.session.pid, session_id, os.getcwd())
+        session = enroll(self.settings, self.pool, self.session.pid, session_id, _here())
         if session is None:
             return True  # it died just now: the watch will say so
         self.caller = session.caller
         return True
+
+    def _tell(self, answer: scripts.Beat) -> None:
+        """Leave a word about the task that was taken away, if there was one."""
+        if answer.claim is not None:
+            self.session.tell(brief.taken_away(answer.claim.task_id, answer.why))
 
     def _report_death(self) -> None:
         """The session's process is gone: its task is claimable as soon as Redis knows."""
         end = time.monotonic() + LAST_WORDS
         while time.monotonic() < end:
             try:
-                flush_outbox(self.session, self.pool)
-                self.session.load()
-                for caller in {self.caller.epoch: self.caller, self.session.caller.epoch: self.session.caller}.values():
-                    if caller.worker and caller.epoch:
-                        self.pool.deregister(caller, died=True, why="its process is gone")
-                break
-            except RedisAway:
+                bury(self.session, self.pool, self.caller)
+                return
+            except (RedisAway, wire.ReplyError) as error:
+                self._log(error)
                 time.sleep(0.2)
-        if not local.commits(os.path.join(self.session.folder, "outbox")):
-            _remove(self.session.folder)
+
+    def _log(self, error: Exception) -> None:
+        """A line in hooks.log, once for each problem."""
+        if self._problem != str(error):
+            self._problem = str(error)
+            local.log(self.settings.home, f"keeper of {self.caller.worker}: {error}")
+
+
+def bury(session: local.Session, pool: scripts.Pool, caller: Caller) -> None:
+    """The last duties to a dead session: send its commits, report its death, remove its folder.
+
+    Raises:
+        RedisAway: Redis does not answer; nothing is removed.
+    """
+    flush_outbox(session, pool)
+    session.load()
+    for each in {caller.epoch: caller, session.caller.epoch: session.caller}.values():
+        if each.worker and each.epoch:
+            pool.deregister(each, died=True, why="its process is gone")
+    _remove(session.folder)
+
+
+def tidy(settings: compiled.Compiled, pool: scripts.Pool) -> None:
+    """Send what dead sessions of this machine have left, and remove their folders.
+
+    (They had no keeper at their end: it was killed with them, or they had been let go before.)
+
+    Raises:
+        RedisAway: Redis does not answer; nothing is removed.
+    """
+    top = os.path.join(settings.home, "sessions")
+    here = f"{process.boot_id()}-{process.namespace()}-"
+    for key in os.listdir(top):
+        if not key.startswith(here) or process.same(key):
+            continue
+        session = local.Session(settings.home, key)
+        fd = session.lock_keeper()
+        if fd >= 0:
+            try:
+                flush_outbox(session, pool)
+                _remove(session.folder)
+            finally:
+                os.close(fd)
 
 
 def flush_outbox(session: local.Session, pool: scripts.Pool) -> None:
@@ -133,12 +173,11 @@ def flush_folder(folder: str, pool: scripts.Pool) -> None:
             with open(path, encoding="utf-8") as file:
                 commit: dict[str, Any] = jsonlite.loads(file.read())
             send_commit(pool, commit)
+            os.unlink(path)
         except FileNotFoundError:
             continue  # another process sent it
         except (StaleClaim, ValueError, KeyError, TypeError):
             os.replace(path, path + ".refused")  # too late, or damaged: kept for people to look at
-            continue
-        os.unlink(path)
 
 
 def send_commit(pool: scripts.Pool, commit: dict[str, Any]) -> str:
@@ -159,8 +198,19 @@ def send_commit(pool: scripts.Pool, commit: dict[str, Any]) -> str:
     )
 
 
+def _here() -> str:
+    """The directory that the keeper was started in; it may be gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
 def _remove(folder: str) -> None:
-    """The session's folder has served its purpose."""
+    """The session's folder has served its purpose; a refused commit is kept for people to look at."""
+    outbox = os.path.join(folder, "outbox")
+    if os.path.isdir(outbox) and os.listdir(outbox):
+        return
     for top, folders, files in os.walk(folder, topdown=False):
         for name in files:
             os.unlink(os.path.join(top, name))
@@ -181,7 +231,12 @@ def main(argv: list[str]) -> int:
                 return 0  # another keeper lives
         except OSError:
             pass  # no disk, no lock: SessionStart has started but this one
-        Keeper(settings, session, Caller(worker, epoch)).run()
+        keeper = Keeper(settings, session, Caller(worker, epoch))
+        try:
+            tidy(settings, keeper.pool)
+        except (RedisAway, wire.ReplyError, OSError) as error:
+            local.log(settings.home, f"keeper of {worker}: dead sessions are left to the next keeper: {error}")
+        keeper.run()
     except (CoordError, OSError) as error:
         local.log(os.path.dirname(compiled_path), f"keeper of {worker}: {error}")
         return 1

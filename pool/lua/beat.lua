@@ -2,13 +2,15 @@
 -- The worker lives. Renews its registration and, once confirmed, its claim. The one transition that
 -- writes no event unless it carries progress: nothing changes but the time.
 -- ARGV: 1 worker, 2 epoch ('' the current one), 3 task ('' whatever it holds), 4 token, 5 progress text
--- Returns {'ok', idle seconds left, state, task, token}, {'gone', state} (the registration ended) or
--- {'lost', task, token, why} (the task was taken away; told once to a beat that names no task).
+-- Returns {'ok', idle seconds left, state, task, token}, {'gone', state, task, why} (the registration
+-- ended, and what it held was taken away) or {'lost', task, token, why} (the task was taken away; told
+-- once to a beat that names no task).
 local worker, key = ARGV[1], worker_key(ARGV[1])
 local epoch = caller(worker, ARGV[2])
 if not epoch then
-  local f = call('HMGET', key, 'state', 'epoch')
-  return {'gone', f[2] == ARGV[2] and f[1] or 'replaced'}
+  local f = call('HMGET', key, 'state', 'epoch', 'lost', 'lost_why')
+  if f[2] ~= ARGV[2] then return {'gone', 'replaced', '', ''} end
+  return {'gone', f[1], f[3] or '', f[4] or ''}
 end
 touch(worker)
 call('SADD', K.workers, K.worker(worker))

@@ -45,6 +45,7 @@ if ARGV[2] == '1' then
     local epoch = call('HGET', worker_key(worker), 'epoch')
     local id, outcome
     if epoch then id, outcome = drop_claim(worker, epoch, 'died', 'worker ' .. worker .. ' was not heard of') end
+    if id then tell_lost(worker, id, 'its lease ran out') end
     depart(worker, 'dead', 'not heard of for ' .. whole(L.lease) .. ' s')
     event('dead', id or '', worker, '', 'lease ran out')
     note(id or worker, outcome or 'dead', 'worker')

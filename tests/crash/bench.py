@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,6 +66,7 @@ class Bench:
         for fd in self._locks:
             os.close(fd)
         self.session, self._locks, self.done, self.reached = None, [], False, 0
+        shutil.rmtree(Path(self.settings.home) / "sessions", ignore_errors=True)
 
     def reset(self) -> None:
         """An empty database and a new session, registered nowhere."""
