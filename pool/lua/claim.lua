@@ -64,15 +64,17 @@ if hook then
 end
 
 local shunned_until
--- The first entry of a list that may be claimed: id, index, created, ours. What is not queued any
--- more (deleted, cancelled, doubled by RQ's own clean-up) is dropped on the way.
-local function peek(list)
-  local index = 0
+-- The first entry of a list that may be claimed: id, index, created, kind. What is not queued any
+-- more (deleted, cancelled, doubled by RQ's own clean-up) is dropped on the way, and so is a task of
+-- another queue: its run would be entered where the fence does not look.
+local function peek(name)
+  local list, index = K.queue(name), 0
   while index < SHUNNED do
     local id = call('LINDEX', list, index)
     if not id then return nil end
-    local j = call('HMGET', K.job(id), 'status', 'created_at', 'pool_kind', 'pool_shun', 'pool_shun_until')
-    if j[1] ~= 'queued' then
+    local j = call('HMGET', K.job(id), 'status', 'created_at', 'pool_kind', 'pool_shun', 'pool_shun_until',
+      'origin')
+    if j[1] ~= 'queued' or j[6] ~= name then
       call('LREM', list, 1, id)
     elseif j[4] == worker and tonumber(j[5]) > NOW then
       shunned_until = math.min(shunned_until or tonumber(j[5]), tonumber(j[5]))
@@ -92,9 +94,9 @@ if not f[4] and call('EXISTS', K.suspended) == 0 then
     local oldest
     for _, base in ipairs(queues) do
       if not (some_paused and call('SISMEMBER', 'pool:paused', base) == 1) then
-        local found, at, created, kind = peek(K.queue(base .. suffix))
+        local found, at, created, kind = peek(base .. suffix)
         if found and (not oldest or created < oldest) then
-          id, index, queue, ours, oldest = found, at, base .. suffix, kind, created
+          id, index, queue, ours, oldest = found, at, base .. suffix, kind == 'task', created
         end
       end
     end
@@ -111,7 +113,8 @@ if id then
   local due = timeout > 0 and NOW + timeout or NOW + 315360000
   call('HSET', job, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker,
     'pool_token', token, 'pool_worker', worker, 'pool_epoch', epoch, 'pool_timeout_at', stamp(due))
-  call('HDEL', job, 'pool_shun', 'pool_shun_until')
+  -- The last three are there only when RQ's own code ended the last run: it knows none of our fields.
+  call('HDEL', job, 'pool_shun', 'pool_shun_until', 'pool_provisional', 'pool_parked', 'pool_progress')
   call('PERSIST', job)
   call('HINCRBY', job, 'pool_attempts', 1)
   local lease = math.min(NOW + L.lease, due)

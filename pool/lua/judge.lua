@@ -5,7 +5,7 @@
 -- Returns {'ok'} or {'no'} when it is not there any more.
 local id, queue, job = ARGV[1], ARGV[2], K.job(ARGV[1])
 local f = call('HMGET', job, 'status', 'pool_kind', 'retries_left')
-if f[1] ~= 'queued' or f[2] then return {'no'} end
+if f[1] ~= 'queued' or f[2] == 'task' then return {'no'} end  -- a dead letter may be sent again
 if ARGV[3] == 'adopt' then
   call('HSET', job, 'pool_kind', 'task', 'description', ARGV[4], 'pool_retries', f[3] or '0')
   if not call('HGET', job, 'result_ttl') then call('HSET', job, 'result_ttl', whole(L.result_ttl)) end
