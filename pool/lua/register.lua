@@ -17,7 +17,8 @@ if process ~= '' then
       event('rebound', call('HGET', worker_key(name), 'claim') or '', name, '', ARGV[3])
       return {'rebound', name, epoch}
     end
-    worker = name
+    -- Its own name again, unless another process has it by now.
+    if not live(name) or call('HGET', worker_key(name), 'process') == process then worker = name end
   end
 end
 local key = worker_key(worker)
@@ -36,7 +37,8 @@ end
 local lost
 if known[1] then
   lost = drop_claim(worker, known[1], 'died', 'worker ' .. worker .. ' was registered again')
-  if known[2] and known[2] ~= '' and known[2] ~= process then call('DEL', 'pool:process:' .. known[2]) end
+  local before = 'pool:process:' .. (known[2] or '')  -- that process may be another worker by now
+  if known[2] ~= process and call('GET', before) == worker .. ' ' .. known[1] then call('DEL', before) end
 end
 local epoch = whole(call('INCR', 'pool:epoch'))
 local ticket = call('HGET', key, 'ticket') or '0'
