@@ -111,16 +111,18 @@ end
 -- A parked worker whose time has come goes on; the time it was parked counts for nothing.
 local function end_park(worker, why)
   local key = worker_key(worker)
-  local f = call('HMGET', key, 'parked_at', 'active_at', 'claim')
+  local f = call('HMGET', key, 'parked_at', 'active_at', 'claim', 'token')
   if not f[1] then return false end
   local pause = NOW - tonumber(f[1])
   call('HSET', key, 'active_at', stamp(tonumber(f[2]) + pause))
   call('HDEL', key, 'parked_at', 'park_until', 'park_reason')
   if f[3] then
     local job = K.job(f[3])
-    local due = call('HGET', job, 'pool_timeout_at')
-    if due then call('HSET', job, 'pool_timeout_at', stamp(tonumber(due) + pause)) end
-    call('HDEL', job, 'pool_parked')
+    local j = call('HMGET', job, 'pool_timeout_at', 'pool_token')
+    if j[2] == f[4] then  -- else it was taken away, and may be another's by now
+      if j[1] then call('HSET', job, 'pool_timeout_at', stamp(tonumber(j[1]) + pause)) end
+      call('HDEL', job, 'pool_parked')
+    end
   end
   set_state(worker, f[3] and 'working' or 'starting', why)
   ring_worker(worker, 'unparked')
