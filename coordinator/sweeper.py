@@ -61,16 +61,20 @@ class Sweeper:
         return heads[queue]
 
     def _started(self, leader: str) -> list[str]:
-        """Runs without a lease."""
+        """Runs without a lease, and what is no run any more (its token is not the task's)."""
         pairs: list[str] = []
         for queue in view.queue_names(self.connection):
-            found: Any = self.connection.zrange(keys.key("started", queue), 0, _PAGE - 1)
-            members = [raw.decode() for raw in found]
+            raws: Any = self.connection.zrange(keys.key("started", queue), 0, _PAGE - 1)
+            members = [raw.decode() for raw in raws]
             pipe = self.connection.pipeline(transaction=False)
             for member in members:
-                pipe.zscore("pool:leases", member.partition(":")[0])
-            for member, lease in zip(members, pipe.execute(), strict=True):
-                if lease is None:
+                task_id = member.partition(":")[0]
+                pipe.hmget(keys.key("job", task_id), ["status", "pool_token"])
+                pipe.zscore("pool:leases", task_id)
+            found = pipe.execute()
+            for member, (status, token), lease in zip(members, found[::2], found[1::2], strict=True):
+                current = status == b"started" and token == member.partition(":")[2].encode()
+                if not current or lease is None:
                     pairs += [queue, member]
         return self.pool.sweep(leader, "unleased", pairs)
 

@@ -4,11 +4,14 @@
 --   'unlisted'   task: status queued, but in no list (lost by RQ's own LPOP, or with a plain worker that
 --                died between taking a task and starting it)
 --   'deferred'   task: deferred, though its parents are done
---   'unleased'   RQ queue, 'job:token' pairs: runs for us without a lease
+--   'unleased'   RQ queue, 'job:token' pairs: runs for us without a lease, or is no run any more (RQ's
+--                clean-up had read before it ran, and wrote after; it would fail what comes later for it)
 --   'forgotten'  task: in pool:tasks, but its hash has expired
 -- Returns {'ok', what was mended...} or {'not-leader'}.
 if ARGV[1] ~= '' and call('GET', 'pool:leader') ~= ARGV[1] then return {'not-leader'} end
 local out, kind = {'ok'}, ARGV[2]
+-- An execution that is a token of ours; RQ's own are uuids without a dash.
+local OURS = '^%d+%-%x+$'
 local function mended(id, queue, detail)
   event('swept', id, '', queue, detail)
   out[#out + 1] = id
@@ -17,7 +20,9 @@ end
 -- sets the status a moment later. RQ's own patience with an id that stays aside is a minute too.
 local PATIENCE = 60
 local function being_taken(id, queue)
-  if call('ZCARD', K.executions(id)) > 0 then return true end
+  for _, execution in ipairs(call('ZRANGE', K.executions(id), 0, -1)) do
+    if not string.match(execution, OURS) then return true end  -- ours are what RQ left when it ended a run
+  end
   local aside, seen = K.intermediate(queue), K.first_seen(queue, id)
   if not call('LPOS', aside, id) then return false end
   if call('SET', seen, stamp(NOW), 'NX', 'EX', 86400) then return true end
@@ -38,12 +43,15 @@ if kind == 'unleased' then
   for i = 3, #ARGV, 2 do
     local queue, id, token = ARGV[i], string.match(ARGV[i + 1], '^([^:]*):(.*)$')
     local f = call('HMGET', K.job(id), 'status', 'pool_token', 'pool_worker')
-    if call('ZSCORE', K.started(queue), ARGV[i + 1]) and not call('ZSCORE', 'pool:leases', id) then
+    if call('ZSCORE', K.started(queue), ARGV[i + 1]) then
       if f[1] == 'started' and f[2] == token then
-        call('ZADD', 'pool:leases', stamp(NOW + L.lease), id)  -- a lease again: the reaper decides
-        mended(id, queue, 'had no lease')
-      elseif string.match(token, '^%d+%-%x+$') and f[2] ~= token and call('EXISTS', K.execution(id, token)) == 0 then
+        if call('ZADD', 'pool:leases', 'NX', stamp(NOW + L.lease), id) == 1 then
+          mended(id, queue, 'had no lease')  -- it has one again: the reaper decides
+        end
+      elseif string.match(token, OURS) then
         call('ZREM', K.started(queue), ARGV[i + 1])
+        call('DEL', K.execution(id, token))
+        call('ZREM', K.executions(id), token)
         mended(id, queue, 'left over in the started registry')
       end
     end
@@ -61,7 +69,8 @@ for i = 3, #ARGV do
   elseif kind == 'deferred' and f[1] == 'deferred' and met(id, f[3]) then
     call('ZREM', K.deferred(f[2]), id)
     leave_parents(id)
-    push(id, f[2], false)
+    local at = tonumber(call('HGET', K.job(id), 'pool_not_before') or 0)
+    if at > NOW then schedule(id, f[2], at) else push(id, f[2], false) end
     mended(id, f[2], 'its parents were done')
   elseif kind == 'forgotten' and not f[1] then
     call('ZREM', 'pool:tasks', id)

@@ -235,8 +235,9 @@ class Story:
         self.conn.flushall()
         parent = self.submit(id="parent")
         child = self.submit(after=["parent"])
+        later = self.submit(after=["parent"], run_in="1h")
         self.conn.hset(keys.key("job", parent), "status", "finished")
-        self.pool.sweep("", "deferred", [child])
+        self.pool.sweep("", "deferred", [child, later])
 
     def tell_workers(self) -> None:
         me = self.register()
