@@ -22,15 +22,9 @@ call('XADD', K.results(id), 'MAXLEN', '~', 10, '*', 'type', 1, 'worker_name', wo
 for i = 6, #ARGV, 2 do call('HSET', 'pool:artifacts:' .. id, ARGV[i], ARGV[i + 1]) end
 detach(id, queue, token)
 call('HDEL', job, 'pool_error')
-if ttl >= 0 then
-  call('EXPIRE', K.results(id), whole(ttl))
-  call('ZADD', K.finished(queue), whole(NOW + ttl), id)
-  expire(id, ttl)
-else
-  call('ZADD', K.finished(queue), '+inf', id)
-end
 free_unique(id)
 local woken = wake_dependents(id, 'finished')
+keep(id, K.finished(queue), ttl, '+inf')
 settle(worker, id, 'successful_job_count', NOW - tonumber(started))
 call('HSET', worker_key(worker), 'active_at', stamp(NOW))
 call('HINCRBY', worker_key(worker), 'tasks', 1)

@@ -15,7 +15,7 @@ local started = call('HGET', K.execution(id, token), 'created_at') or stamp(NOW)
 detach(id, queue, token)
 settle(worker, id, 'failed_job_count', NOW - tonumber(started))
 local outcome = fail_task(id, queue, ARGV[5], ARGV[6], worker, token, started, ARGV[7] == '1')
-call('HSET', K.job(id), 'pool_done', token, 'pool_done_by', worker .. ':' .. epoch, 'pool_outcome', outcome)
+remember(id, token, worker, epoch, outcome)
 if call('EXISTS', worker_key(worker)) == 1 then
   call('HSET', worker_key(worker), 'active_at', stamp(NOW))
   call('HINCRBY', worker_key(worker), 'tasks', 1)

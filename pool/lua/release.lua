@@ -14,7 +14,7 @@ end
 detach(id, queue, token)
 settle(worker, id)
 local outcome = release_task(id, queue, worker, ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1')
-call('HSET', K.job(id), 'pool_done', token, 'pool_done_by', worker .. ':' .. epoch, 'pool_outcome', outcome)
+remember(id, token, worker, epoch, outcome)
 if call('EXISTS', worker_key(worker)) == 1 then set_state(worker, 'working', 'released ' .. id) end
 event(outcome == 'failed' and 'failed' or 'released', id, worker, queue, ARGV[5])
 return {outcome, call('HGET', K.job(id), 'pool_releases') or '0'}

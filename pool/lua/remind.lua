@@ -24,7 +24,7 @@ if count > L.reminders then
   detach(id, queue, token)
   settle(worker, id, 'failed_job_count')
   local outcome = fail_task(id, queue, L.reminders_text, L.reminders_b64, worker, token, started, true)
-  call('HSET', K.job(id), 'pool_done', token, 'pool_done_by', worker .. ':' .. epoch, 'pool_outcome', outcome)
+  remember(id, token, worker, epoch, outcome)
   call('HSET', key, 'active_at', stamp(NOW))
   event(outcome == 'failed' and 'failed' or 'retrying', id, worker, queue, 'reminded in vain')
   return {'failed', id, outcome}

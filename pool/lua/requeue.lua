@@ -4,17 +4,14 @@
 -- ARGV: 1 task, 2 'retry' or 'requeue', 3 reason
 -- Returns {'queued' | 'deferred', status before, worker} or {'no', status}.
 local id, mode, job = ARGV[1], ARGV[2], K.job(ARGV[1])
-local f = call('HMGET', job, 'status', 'origin', 'pool_token', 'pool_worker', 'pool_retries', 'pool_unique')
+local f = call('HMGET', job, 'status', 'origin', 'pool_token', 'pool_worker', 'pool_retries')
 local status, queue = f[1], f[2]
 if not status then return {'no', ''} end
 local outcome = 'queued'
 if mode == 'retry' then
   if status ~= 'failed' and status ~= 'canceled' then return {'no', status} end
-  if f[6] then
-    local other = call('GET', 'pool:unique:' .. f[6])
-    if other and other ~= id and call('EXISTS', K.job(other)) == 1 then return {'no', 'unique:' .. other} end
-    call('SET', 'pool:unique:' .. f[6], id)
-  end
+  local other = own_unique(id)
+  if other then return {'no', 'unique:' .. other} end
   call('ZREM', K.failed(queue), id)
   call('ZREM', K.canceled(queue), id)
   call('PERSIST', job)

@@ -35,8 +35,7 @@ local known, keys = {}, {}
 for index, r in ipairs(records) do
   local duplicate = false
   if r[7] ~= '' then
-    duplicate = keys[r[7]] or call('GET', 'pool:unique:' .. r[7])
-    if duplicate and not keys[r[7]] and call('EXISTS', K.job(duplicate)) == 0 then duplicate = false end
+    duplicate = keys[r[7]] or unique_owner(r[7])
     keys[r[7]] = duplicate or r[1]
   end
   r.duplicate = duplicate

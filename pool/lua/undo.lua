@@ -17,7 +17,7 @@ if status == 'failed' then
     if last[2][i] == 'execution_id' then execution = last[2][i + 1] end
   end
   -- What the pool fails carries a token of ours or, where nobody held it, nothing.
-  if not execution or string.match(execution, '^%d+%-%x+$') then return {'no'} end
+  if not execution or string.match(execution, '^%d+%-%x+$') or own_unique(id) then return {'no'} end
   call('XDEL', K.results(id), last[1])
   if call('XLEN', K.results(id)) == 0 then call('DEL', K.results(id)) end
   call('ZREM', K.failed(queue), id)

@@ -56,6 +56,24 @@ local function free_unique(id)
   if key and call('GET', 'pool:unique:' .. key) == id then call('DEL', 'pool:unique:' .. key) end
 end
 
+-- The live task that owns a unique key. RQ's own code ends and deletes tasks and frees no key.
+local OVER = {finished = true, failed = true, canceled = true, stopped = true}
+local function unique_owner(key)
+  local id = call('GET', 'pool:unique:' .. key)
+  local f = id and call('HMGET', K.job(id), 'status', 'pool_unique')
+  return f and f[1] and f[2] == key and not OVER[f[1]] and id or nil
+end
+
+-- A task that had ended lives again: its key is its own, unless another has it by now.
+local function own_unique(id)
+  local key = call('HGET', K.job(id), 'pool_unique')
+  if not key then return nil end
+  local other = unique_owner(key)
+  if other and other ~= id then return other end
+  call('SET', 'pool:unique:' .. key, id)
+  return nil
+end
+
 local function push(id, queue, front)
   call('HSET', K.job(id), 'status', 'queued', 'enqueued_at', iso(NOW))
   call('SADD', K.queues, K.queue(queue))
@@ -112,6 +130,7 @@ end
 -- Into its queue, or back to waiting for its parents.
 local function put_back(id, queue, front)
   if met(id, call('HGET', K.job(id), 'allow_dependency_failures')) then
+    leave_parents(id)
     push(id, queue, front)
     return 'queued'
   end
@@ -121,9 +140,16 @@ local function put_back(id, queue, front)
   return 'deferred'
 end
 
--- Keep job, parents' and children's sets as long as RQ would.
-local function expire(id, ttl)
-  for _, key in ipairs({K.job(id), K.dependents(id), K.dependencies(id), 'pool:artifacts:' .. id}) do
+-- The task has ended: into its registry, and kept as long as RQ would keep it: forever when the time is
+-- negative, not at all when it is 0. Wake its children first: their set goes with it.
+local function keep(id, registry, ttl, forever)
+  if ttl < 0 then
+    call('ZADD', registry, forever, id)
+    call('PERSIST', K.results(id))
+    return
+  end
+  if ttl > 0 then call('ZADD', registry, whole(NOW + ttl), id) end
+  for _, key in ipairs({K.job(id), K.dependents(id), K.dependencies(id), K.results(id), 'pool:artifacts:' .. id}) do
     call('EXPIRE', key, whole(ttl))
   end
 end
@@ -133,7 +159,6 @@ local function bury(id, queue, text, b64, worker, token, started)
   local job = K.job(id)
   local ttl = tonumber(call('HGET', job, 'failure_ttl') or L.failure_ttl)
   call('HSET', job, 'status', 'failed', 'ended_at', iso(NOW), 'pool_error', text)
-  call('ZADD', K.failed(queue), whole(NOW + ttl), id)
   local fields = {'type', 2, 'worker_name', worker, 'exc_string', b64}
   if token and token ~= '' then
     fields[#fields + 1] = 'execution_id'
@@ -144,10 +169,9 @@ local function bury(id, queue, text, b64, worker, token, started)
     fields[#fields + 1] = stamp(NOW)
   end
   call('XADD', K.results(id), 'MAXLEN', '~', 10, '*', unpack(fields))
-  call('EXPIRE', K.results(id), whole(ttl))
-  expire(id, ttl)
   free_unique(id)
   wake_dependents(id, 'failed')
+  keep(id, K.failed(queue), ttl, -1)
 end
 
 -- A failure: retry now, retry later, or bury. RQ's own arithmetic of retry_intervals. (pool_left: the
@@ -170,6 +194,12 @@ local function fail_task(id, queue, text, b64, worker, token, started, may_retry
   end
   push(id, queue, f[3] == '1')
   return 'queued'
+end
+
+-- How a claim ended, for a helper that asks again. (The job may be gone, if nobody wants to know of it.)
+local function remember(id, token, worker, epoch, outcome)
+  if call('EXISTS', K.job(id)) == 0 then return end
+  call('HSET', K.job(id), 'pool_done', token, 'pool_done_by', worker .. ':' .. epoch, 'pool_outcome', outcome)
 end
 
 -- Its worker is lost: back to the front, on a budget of its own.
