@@ -2,7 +2,8 @@
 
 The file is written by ``coord hooks install`` and ``coord up``; where there is none (or it is from
 another version), it is made at once by the full interpreter, which costs 0.4 s a single time. A
-``COORD_*`` variable of the process still has the last word.
+``COORD_*`` variable of the process still has the last word. A helper that is called by hand, outside of a
+session, keeps such a file of its own, and makes it anew when coord.toml has changed.
 """
 
 from __future__ import annotations
@@ -21,8 +22,23 @@ if TYPE_CHECKING:
 #: Raise it when the file's layout changes: an older file is then compiled anew.
 FORMAT = 1
 NAME = "compiled.json"
+#: What a helper that is called by hand keeps in HOME: without any COORD_* variable of that call.
+BY_HAND = "helper.json"
+CONFIG_NAME = "coord.toml"
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+#: COORD_* variables that tell a process who it is; they are not settings.
+PROCESS_VARIABLES = frozenset(
+    (
+        "COORD_COMPILED",
+        "COORD_CONFIG",
+        "COORD_SESSION",
+        "COORD_SUPERVISED",
+        "COORD_WORKER",
+        "COORD_WORKER_ID",
+    )
+)
 
 #: The settings themselves, in the single-file copy of the hooks; HOME is then the path's folder.
 EMBEDDED: dict[str, Any] = {}
@@ -139,6 +155,39 @@ def user_dir(variable: str, fallback: str) -> Path:
     return Path(os.environ.get(variable) or os.path.join(os.path.expanduser("~"), fallback))
 
 
+def config_file() -> str:
+    """The coord.toml in force: COORD_CONFIG, the nearest one above here, or the user's own; '' without one.
+
+    Raises:
+        SettingsError: COORD_CONFIG names no file.
+    """
+    named = os.environ.get("COORD_CONFIG", "")
+    if named and not os.path.isfile(named):
+        raise SettingsError(f"COORD_CONFIG names {named}, which is not a file")
+    candidates = [os.path.join(folder, CONFIG_NAME) for folder in _upwards()]
+    candidates.append(os.path.join(str(user_dir("XDG_CONFIG_HOME", ".config")), CONFIG_NAME))
+    return named or next((path for path in candidates if os.path.isfile(path)), "")
+
+
+def home_folder(config: str) -> str:
+    """The folder of coord's own files: .coord beside coord.toml or above here, else the user's state."""
+    beside = os.path.dirname(os.path.abspath(config)) if config else ""
+    for folder in _upwards():
+        if folder == beside or os.path.isdir(os.path.join(folder, ".coord")):
+            return os.path.join(folder, ".coord")
+    return os.path.join(str(user_dir("XDG_STATE_HOME", ".local/state")), "coord")
+
+
+def _upwards() -> list[str]:
+    try:
+        folders = [os.getcwd()]
+    except OSError:
+        return []  # the current directory is gone
+    while os.path.dirname(folders[-1]) != folders[-1]:
+        folders.append(os.path.dirname(folders[-1]))
+    return folders
+
+
 def load(path: str = "") -> Compiled:
     """The compiled settings at ``path`` (default: COORD_COMPILED), made anew if they cannot be read.
 
@@ -151,18 +200,34 @@ def load(path: str = "") -> Compiled:
         made.values["home"] = home
         return made
     path = path or os.environ.get("COORD_COMPILED", "")
-    if path:
-        try:
-            with open(path, encoding="utf-8") as file:
-                data = jsonlite.loads(file.read())
-            if data["format"] == FORMAT:
-                return Compiled(path, data)
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # missing, damaged or of another version: made anew below
-    return _compile(path)
+    if not path:
+        return _load_by_hand()
+    return Compiled(path, _read_file(path) or _compile(path))
 
 
-def _compile(path: str) -> Compiled:
+def _load_by_hand() -> Compiled:
+    """The settings of a helper that is called by hand: they follow coord.toml."""
+    config = config_file()
+    path = os.path.join(os.environ.get("COORD_HOME", "") or home_folder(config), BY_HAND)
+    fresh = os.path.isfile(path) and not (config and os.stat(config).st_mtime_ns >= os.stat(path).st_mtime_ns)
+    made = Compiled(path, (_read_file(path) if fresh else None) or _compile(path))
+    for variable in os.environ:
+        known = variable in PROCESS_VARIABLES or variable[6:].lower() in made.values
+        if variable.startswith("COORD_") and not known:
+            raise SettingsError(f"{variable} is not a setting: `coord settings` lists them")
+    return made
+
+
+def _read_file(path: str) -> dict[str, Any] | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = jsonlite.loads(file.read())
+        return data if data["format"] == FORMAT and data["values"] and data["templates"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # missing, damaged or of another version
+
+
+def _compile(path: str) -> dict[str, Any]:
     import subprocess
 
     code = (
@@ -175,5 +240,5 @@ def _compile(path: str) -> Compiled:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["the settings could not be compiled"]
         raise SettingsError(lines[-1])
-    data = jsonlite.loads(done.stdout)
-    return Compiled(str(data["path"]), data)
+    data: dict[str, Any] = jsonlite.loads(done.stdout)
+    return data

@@ -27,22 +27,6 @@ from pydantic_settings import (
 from pool import compiled, keys, units
 from pool.errors import SettingsError
 
-CONFIG_NAME = "coord.toml"
-
-#: COORD_* variables that tell a process who it is; they are not settings.
-PROCESS_VARIABLES = frozenset(
-    (
-        "COORD_COMPILED",
-        "COORD_CONFIG",
-        "COORD_SESSION",
-        "COORD_SUPERVISED",
-        "COORD_WORKER",
-        "COORD_WORKER_ID",
-    )
-)
-
-
-
 
 def _read(kind: str) -> BeforeValidator:
     """A text is read as hooks and helpers read it; another value (of coord.toml) is left to pydantic."""
@@ -139,26 +123,8 @@ class Settings(BaseSettings):
 
 def config_path() -> Path | None:
     """The coord.toml in force: COORD_CONFIG, the nearest one above here, or the user's own."""
-    named = os.environ.get("COORD_CONFIG")
-    if named:
-        path = Path(named)
-        if not path.is_file():
-            raise SettingsError(f"COORD_CONFIG names {named}, which is not a file")
-        return path
-    here = Path.cwd()
-    candidates = [folder / CONFIG_NAME for folder in (here, *here.parents)]
-    candidates.append(compiled.user_dir("XDG_CONFIG_HOME", ".config") / CONFIG_NAME)
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def project_home() -> Path:
-    """The folder of coord's own files: .coord beside coord.toml or above here, else the user's state."""
-    config = config_path()
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / ".coord").is_dir() or (config is not None and config.parent == folder):
-            return folder / ".coord"
-    return user_home()
+    found = compiled.config_file()
+    return Path(found) if found else None
 
 
 def user_home() -> Path:
@@ -174,7 +140,7 @@ def load(**given: Any) -> Settings:
     """
     for variable in sorted(os.environ):
         name = variable.removeprefix("COORD_").lower()
-        if variable.startswith("COORD_") and variable not in PROCESS_VARIABLES:
+        if variable.startswith("COORD_") and variable not in compiled.PROCESS_VARIABLES:
             if name not in Settings.model_fields:
                 raise SettingsError(f"{variable} is not a setting: `coord settings` lists them")
         elif variable.upper().startswith("COORD_") and not variable.isupper():
@@ -193,7 +159,8 @@ def load(**given: Any) -> Settings:
     # coord.toml is meant from there.
     config = None if os.environ.get("COORD_HOME") or "home" in given else config_path()
     start = config.parent if config else Path.cwd()
-    home = start / Path(settings.home).expanduser() if settings.home else project_home()
+    usual = compiled.home_folder(compiled.config_file())
+    home = start / Path(settings.home).expanduser() if settings.home else usual
     return settings.model_copy(update={"home": os.path.abspath(home)})
 
 
@@ -244,17 +211,24 @@ def redis_url(settings: Settings) -> str:
 
 
 def compile_for_hooks(path: str) -> str | None:
-    """Print the compiled settings for a hook that found none, and keep them where that is possible.
+    """Print the compiled settings for a hook or helper that found none, and keep them where that is possible.
 
     Returns an error line (the process's exit message) or None.
     """
+    target = Path(path)
     try:
-        settings = load(**({"home": str(Path(path).parent)} if path else {}))
-        target = Path(path or Path(settings.home) / compiled.NAME)
+        if target.name == compiled.BY_HAND:
+            # It serves other calls, too: what holds for this one alone is read from the environment anyway.
+            for variable in [name for name in os.environ if name.startswith("COORD_")]:
+                if variable not in ("COORD_CONFIG", "COORD_HOME"):
+                    del os.environ[variable]
+            settings = load()
+        else:
+            settings = load(home=str(target.parent))
         data = compile_values(settings)
     except SettingsError as error:
         return str(error)
-    with contextlib.suppress(OSError):  # a read-only disk: the hook goes on with what it reads from us
+    with contextlib.suppress(OSError):  # a read-only disk: it goes on with what it reads from us
         compile_settings(settings, target)
-    print(json.dumps({**data, "path": str(target)}))
+    print(json.dumps(data))
     return None

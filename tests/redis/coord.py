@@ -87,7 +87,7 @@ class Coord:
     def worker(self, name: str, *argv: object, code: int = 0, stdin: bytes = b"", **env: str) -> Done:
         """`coord-worker ARGV --worker NAME` as a process of its own, as sessions start it."""
         who = ["--worker", name] if name else []
-        found = self.process(*argv, *who, stdin=stdin, program=WORKER, **env)
+        found = self.process(*argv[:1], *who, *argv[1:], stdin=stdin, program=WORKER, **env)
         assert found.code == code, found
         return found
 
