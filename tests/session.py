@@ -6,6 +6,7 @@ left alone by the tests. Hooks and helpers are the real ones, run as the client 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -169,7 +170,6 @@ class Session:
         """End all that the session has started, by process id."""
         if process.same(self.key):
             self.signal(signal.SIGCONT)
-        keeper = self.keeper()
         self.kill()
         if self.process is not None:
             self.process.communicate()
@@ -179,8 +179,10 @@ class Session:
             for stream in (hook.process.stdout, hook.process.stderr):
                 if stream is not None:
                     stream.close()
-        if keeper:
-            try:
-                os.kill(keeper, signal.SIGKILL)
-            except ProcessLookupError:
-                return
+        # Last, and twice: a keeper that a hook had just forked shows its name only after its exec.
+        for pause in (0.0, 0.05):
+            time.sleep(pause)
+            keeper = self.keeper()
+            if keeper:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(keeper, signal.SIGKILL)
