@@ -124,7 +124,8 @@ def _usage(error: click.ClickException) -> str:
     """click's words, and where to read on."""
     ctx = getattr(error, "ctx", None)
     path = ctx.command_path if ctx is not None else "coord"
-    return f"{error.format_message().rstrip('.')}: `{path} --help` shows how"
+    message = error.format_message().rstrip(".")
+    return f"{message}{'' if message.endswith('?') else ':'} `{path} --help` shows how"
 
 
 if __name__ == "__main__":
