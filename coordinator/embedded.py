@@ -67,13 +67,14 @@ def running(home: Path) -> Embedded | None:
         found = Embedded(**data)
     except (OSError, ValueError, TypeError):
         return None
-    return found if process.same(found.key) and _answers(found.url) else None
+    return found if process.same(found.key) else None
 
 
 def start(home: Path, port: int = 0) -> Embedded:
     """Start the embedded server (or find it running) and note it in HOME/redis.json.
 
-    ``port`` 0 takes 6379 if it is free, so that `redis-cli publish` reaches it as typed.
+    ``port`` 0 takes the one it had, if it is free (sessions that wait find it again), else 6379, so that
+    `redis-cli publish` reaches it as typed, else any.
 
     Raises:
         NoServer: No server program was found.
@@ -83,14 +84,28 @@ def start(home: Path, port: int = 0) -> Embedded:
     """
     with (home / "redis.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of two at once, one starts it: two on one AOF would destroy it
-        return running(home) or _start(home, port)
+        found = running(home)
+        if found is None:
+            return _start(home, port)
+    if port and port != found.port:
+        raise UsageError(f"it runs on port {found.port} already: `coord down` ends it")
+    end = time.monotonic() + 5
+    while not _answers(found.url):
+        if time.monotonic() > end:
+            raise CoordError(
+                f"the embedded Redis (pid {found.pid}) runs, but does not answer; `coord down` ends it"
+            )
+        time.sleep(0.05)
+    return found
 
 
 def _start(home: Path, port: int) -> Embedded:
     kind, command = find_server()
     if port and not _free(port):
         raise UsageError(f"port {port} is taken: give another, or none for a free one")
-    chosen = port or (DEFAULT_PORT if _free(DEFAULT_PORT) else _any_port())
+    noted = home / "redis.port"
+    before = int(noted.read_text(encoding="utf-8")) if noted.exists() else DEFAULT_PORT
+    chosen = port or next((each for each in (before, DEFAULT_PORT) if _free(each)), 0) or _any_port()
     folder = home / "redis"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = home / "redis.log"
@@ -122,6 +137,7 @@ def _start(home: Path, port: int) -> Embedded:
     temporary = home / ".redis.json"
     temporary.write_text(json.dumps(found.__dict__), encoding="utf-8")
     os.replace(temporary, home / "redis.json")
+    noted.write_text(str(chosen), encoding="utf-8")
     return found
 
 
@@ -144,6 +160,8 @@ def _answers(url: str) -> bool:
     try:
         with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
             return bool(client.ping())
+    except redis.ResponseError:
+        return True  # it refuses us (a password was set), but it is there
     except redis.RedisError:
         return False
 

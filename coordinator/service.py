@@ -18,6 +18,8 @@ from coordinator.reaper import Guard
 from coordinator.sweeper import Sweeper
 from coordinator.triggers import Triggers
 from pool import clock, connect
+from pool import settings as settings_module
+from pool.errors import RedisAway
 from pool.settings import Settings
 
 Log = Callable[[str], None]
@@ -33,11 +35,8 @@ class Service:
         self.settings = settings
         self.log = log
         self.token = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
-        self.connection = connect.client(settings, socket_timeout=5.0)
-        self.pool = connect.pool(settings, self.connection)
         self.guard = Guard(settings.lease)
-        self.sweeper = Sweeper(self.connection, self.pool)
-        self.triggers = Triggers(self.connection, self.pool, settings, self.token)
+        self._connect()
         self.leader = False
         self.stopping = threading.Event()
         self._away = False
@@ -47,6 +46,10 @@ class Service:
         self._swept = 0.0
         self._others: list[str] = []
         self._listener: redis.client.PubSub | None = None
+
+    def begin(self) -> None:
+        """Lead or follow for the first time. Later failures are outages, to be sat out; this one is told."""
+        self._lead()
 
     def run(self) -> None:
         """Tick until asked to stop; then step down, so that another takes over at once."""
@@ -168,11 +171,29 @@ class Service:
             self.log(f"a published trigger was lost, Redis could not take it: {message['data'][:200]!r}")
             raise
 
+    def _connect(self) -> None:
+        self.url = settings_module.redis_url(self.settings)
+        self.connection = connect.client(self.settings, socket_timeout=5.0)
+        self.pool = connect.pool(self.settings, self.connection)
+        self.sweeper = Sweeper(self.connection, self.pool)
+        self.triggers = Triggers(self.connection, self.pool, self.settings, self.token)
+
+    def _follow(self) -> None:
+        """The embedded Redis may have come back on another port."""
+        try:
+            if settings_module.redis_url(self.settings) != self.url:
+                self.connection.close()
+                self._connect()
+                self.log(f"Redis is at {self.url} now")
+        except RedisAway:
+            return  # it is not back yet
+
     def _lost_redis(self, error: redis.RedisError) -> None:
         if not self._away:
             self.log(str(connect.trouble(self.settings, error)))
         self._away, self.leader = True, False
         self.guard.disturb("Redis was away")
+        self._follow()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -189,8 +210,13 @@ class Service:
 
 
 def serve(settings: Settings, log: Log) -> None:
-    """Run a coordinator until SIGTERM or SIGINT."""
+    """Run a coordinator until SIGTERM or SIGINT.
+
+    Raises:
+        redis.RedisError: It cannot even begin: no Redis, or no right to lead.
+    """
     service = Service(settings, log)
+    service.begin()
     signal.signal(signal.SIGTERM, service.stop)
     signal.signal(signal.SIGINT, service.stop)
     service.run()

@@ -11,12 +11,11 @@ from __future__ import annotations
 import os
 import sys
 
-from pool import jsonlite, units
-from pool.errors import SettingsError
+from pool import jsonlite, process, units
+from pool.errors import RedisAway, SettingsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Any
 
 #: Raise it when the file's layout changes: an older file is then compiled anew.
@@ -69,9 +68,12 @@ class Compiled:
         home = str(self.values["home"])
         return home if home.startswith("/") else os.path.dirname(self.path) or os.path.abspath(home)
 
-    @property
     def url(self) -> str:
-        """The Redis in force."""
+        """The Redis in force now (an embedded one may have moved to another port).
+
+        Raises:
+            RedisAway: The project's embedded Redis does not run.
+        """
         return redis_url(self.values["redis_url"], self.home)
 
 
@@ -138,21 +140,39 @@ def split(text: str) -> list[str]:
 
 
 def redis_url(given: str, home: str) -> str:
-    """The given URL, else that of the embedded server noted in HOME/redis.json, else the usual port."""
+    """The given URL, else that of the embedded server noted in HOME/redis.json.
+
+    Outside of any project it is the usual port. Inside of one it is not: whatever listens there may be
+    another project's pool, and its tasks are not ours to take.
+
+    Raises:
+        RedisAway: The project's embedded Redis does not run.
+    """
     if given:
         return given
     try:
         with open(os.path.join(home, "redis.json"), encoding="utf-8") as file:
-            return str(jsonlite.loads(file.read())["url"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return DEFAULT_URL  # no embedded server was started here
+            noted = jsonlite.loads(file.read())
+        url, key = str(noted["url"]), str(noted.get("key", ""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        if home == user_home():
+            return DEFAULT_URL
+        raise RedisAway(
+            f"no Redis runs for this project ({home}): `coord up` starts one, COORD_REDIS_URL names another"
+        ) from None
+    if key.split("-")[:2] == [process.boot_id(), process.namespace()] and not process.same(key):
+        raise RedisAway(f"the embedded Redis of {home} does not run any more: `coord up` starts it again")
+    return url
 
 
-def user_dir(variable: str, fallback: str) -> Path:
+def user_home() -> str:
+    """The folder of coord's own files outside of any project."""
+    return os.path.join(user_dir("XDG_STATE_HOME", ".local/state"), "coord")
+
+
+def user_dir(variable: str, fallback: str) -> str:
     """A folder of the user's by its XDG variable."""
-    from pathlib import Path
-
-    return Path(os.environ.get(variable) or os.path.join(os.path.expanduser("~"), fallback))
+    return os.environ.get(variable) or os.path.join(os.path.expanduser("~"), fallback)
 
 
 def config_file() -> str:
@@ -165,7 +185,7 @@ def config_file() -> str:
     if named and not os.path.isfile(named):
         raise SettingsError(f"COORD_CONFIG names {named}, which is not a file")
     candidates = [os.path.join(folder, CONFIG_NAME) for folder in _upwards()]
-    candidates.append(os.path.join(str(user_dir("XDG_CONFIG_HOME", ".config")), CONFIG_NAME))
+    candidates.append(os.path.join(user_dir("XDG_CONFIG_HOME", ".config"), CONFIG_NAME))
     return named or next((path for path in candidates if os.path.isfile(path)), "")
 
 
@@ -175,7 +195,7 @@ def home_folder(config: str) -> str:
     for folder in _upwards():
         if folder == beside or os.path.isdir(os.path.join(folder, ".coord")):
             return os.path.join(folder, ".coord")
-    return os.path.join(str(user_dir("XDG_STATE_HOME", ".local/state")), "coord")
+    return user_home()
 
 
 def _upwards() -> list[str]:

@@ -70,7 +70,10 @@ def reachable(settings: Settings) -> Iterator[None]:
 
 def trouble(settings: Settings, error: Exception) -> CoordError:
     """An error of redis-py's in our words: RedisAway when Redis cannot serve us now, or not us."""
-    at = wire.Address(settings_module.redis_url(settings))
+    try:
+        at = wire.Address(settings_module.redis_url(settings))
+    except RedisAway as gone:
+        return gone  # the embedded one has ended
     text = " ".join(str(error).split())
     word = _WORDS.get(type(error), "")
     refused = wire.refusal(at, text) or wire.refusal(at, f"{word} {text}")

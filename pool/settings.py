@@ -129,7 +129,7 @@ def config_path() -> Path | None:
 
 def user_home() -> Path:
     """The folder of coord's own files outside of any project."""
-    return compiled.user_dir("XDG_STATE_HOME", ".local/state") / "coord"
+    return Path(compiled.user_home())
 
 
 def load(**given: Any) -> Settings:
@@ -158,7 +158,7 @@ def load(**given: Any) -> Settings:
     # Absolute, because hooks run in other folders than the command that compiles them; a relative one in
     # coord.toml is meant from there.
     config = None if os.environ.get("COORD_HOME") or "home" in given else config_path()
-    start = config.parent if config else Path.cwd()
+    start = config.parent if config else Path()
     usual = compiled.home_folder(compiled.config_file())
     home = start / Path(settings.home).expanduser() if settings.home else usual
     return settings.model_copy(update={"home": os.path.abspath(home)})

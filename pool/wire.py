@@ -35,6 +35,7 @@ _RIGHTS = "give its user the keys rq:* pool:* claude-trigger*, the channel claud
 #: and what to do about it. In a script's error, Redis 6 puts such words after a dash.
 REFUSALS = {
     "NOAUTH": _LOGIN, "WRONGPASS": _LOGIN, "ERR AUTH": _LOGIN, "ERR Client sent AUTH": _LOGIN,
+    "ERR Protocol error: unauthenticated": _LOGIN,  # Redis 7 reads no long command before the login
     "NOPERM": _RIGHTS, "ERR ACL failure": _RIGHTS, "ERR The user executing the script": _RIGHTS,
     "ERR DB index": "it has fewer databases than COORD_REDIS_URL asks for",
     "ERR invalid DB index": "COORD_REDIS_URL names no database of its",
@@ -126,8 +127,10 @@ class Address:
 def refusal(at: Address, text: str) -> str:
     """What to say of an error reply by which Redis cannot serve us now, or not us; '' of any other."""
     for words, remedy in REFUSALS.items():
-        if text.startswith(words) or f"-{words} " in text:
-            return f"Redis at {at.where} refuses ({text.partition(' script: ')[0].rstrip('. ')}): {remedy}"
+        within = text.find(f"-{words} ") + 1
+        if text.startswith(words) or within:
+            said = text[within:].partition(" script: ")[0].rstrip(". ")
+            return f"Redis at {at.where} refuses ({said}): {remedy}"
     return ""
 
 
@@ -152,8 +155,10 @@ def _unquote(text: str) -> str:
 class Connection:
     """One connection to Redis, opened at the first command and again after a failure."""
 
-    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
-        self.address = Address(url)
+    def __init__(self, url: str | Callable[[], str], timeout: float = TIMEOUT) -> None:
+        """``url`` may be asked for anew at each connection: an embedded Redis may have moved."""
+        self._url = url
+        self.address = Address(url) if isinstance(url, str) else Address("redis://127.0.0.1")
         self.timeout = timeout
         self._sock: Any = None
         self._buffer = bytearray()
@@ -244,6 +249,8 @@ class Connection:
                 raise RedisAway(f"Redis at {where} refuses the login or the database ({error})") from None
 
     def _open(self) -> None:
+        if not isinstance(self._url, str):
+            self.address = Address(self._url())
         at = self.address
         if at.path:
             sock: Any = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)

@@ -39,7 +39,7 @@ def install(scope: str, worker: bool, copy: bool, only_print: bool, as_json: boo
     settings = settings_module.load()
     if scope != "user":
         # The project's own folder, so that `coord up` and the hooks agree whichever comes first.
-        home = common.project_home(settings, make=not only_print)
+        home = common.project_home(settings, make=not (only_print or copy))
         settings = settings.model_copy(update={"home": str(home)})
     if only_print:
         common.dump(template.wanted(settings, worker, copy).settings())
