@@ -17,7 +17,7 @@ class Guard:
         self.lease = lease
         self._since: float | None = None
         self._run_id = ""
-        self._offset = 0.0
+        self._offset: float | None = None
         self.reason = "just connected"
 
     def disturb(self, reason: str) -> None:
@@ -29,7 +29,7 @@ class Guard:
         offset = server_time - mono
         if self._run_id and run_id != self._run_id:
             self.disturb("another Redis answers")
-        elif self._run_id and abs(offset - self._offset) > JUMP:
+        elif self._offset is not None and abs(offset - self._offset) > JUMP:
             self.disturb("the server's clock jumped")
         self._run_id, self._offset = run_id, offset
         if self._since is None:
