@@ -55,7 +55,8 @@ def test_a_text_is_a_duration_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [(0, "0s"), (0.4, "0s"), (59, "59s"), (61, "1m 1s"), (600, "10m"), (3599, "59m"), (3600, "1h"),
-     (5400, "1h 30m"), (86400, "1d"), (100_000, "1d 3h"), (-5, "0s"), (float("nan"), "0s"), (float("inf"), "0s")],
+     (5400, "1h 30m"), (86400, "1d"), (100_000, "1d 3h"), (-5, "0s"),
+     (float("nan"), "0s"), (float("inf"), "0s")],
 )  # fmt: skip
 def test_spans(seconds: float, shown: str) -> None:
     assert units.span(seconds) == shown
