@@ -123,10 +123,8 @@ def task_id(entry_id: bytes) -> str:
 
 
 def _message(raw: dict[bytes, bytes]) -> bytes:
-    """The message of a stream's entry: its field `task` (or its only one); several are a JSON task."""
+    """The message of a stream's entry: its field `task`; several fields are a task like one in JSON."""
     if b"task" in raw and len(raw) == 1:
         return raw[b"task"]
-    if len(raw) == 1:
-        return next(iter(raw.values()))
     fields = {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in raw.items()}
     return json.dumps(fields).encode()

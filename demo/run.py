@@ -136,7 +136,9 @@ class Demo:
             else:
                 heard = self.coord("trigger", "--publish", message, check=False) == 0
             if heard:
-                self.note(f"published: {'redis-cli publish' if cli else 'coord trigger --publish'} {settings.trigger_channel} \"{message}\"")
+                at = "" if port == str(embedded.DEFAULT_PORT) else f" -p {port}"
+                how = f"redis-cli{at} publish {settings.trigger_channel}" if cli else "coord trigger --publish"
+                self.note(f'published: {how} "{message}"')
                 return
             time.sleep(0.1)
 
@@ -185,7 +187,7 @@ class Demo:
 
     def worker(self, name: str) -> None:
         """Start a played session."""
-        self.workers[name] = self.start([sys.executable, "-P", "-m", "workers.played"], name, COORD_WORKER_ID=name)
+        self.workers[name] = self.start([sys.executable, "-P", "-m", "workers.played"], name, COORD_WORKER_ID=name, TMPDIR=str(self.folder))
         self.note(f"worker {name} started")
 
     def close(self) -> None:

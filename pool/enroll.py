@@ -51,8 +51,13 @@ def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) 
 
 def given_name() -> str:
     """The worker id that the environment gives ('' when there is none, or it cannot be one)."""
-    name = os.environ.get("COORD_WORKER_ID") or os.environ.get("WORKER_ID") or ""
+    name = named_in_environment()
     return name if units.is_worker_id(name) else ""
+
+
+def named_in_environment() -> str:
+    """COORD_WORKER_ID or WORKER_ID, as it stands."""
+    return os.environ.get("COORD_WORKER_ID") or os.environ.get("WORKER_ID") or ""
 
 
 def host_name() -> str:

@@ -114,7 +114,7 @@ class Helper:
         except errors.RedisAway as error:
             return self._keep(claim, result, artifacts, error)
         said = "was completed already" if verdict == "already" else "is completed"
-        self._print(f"Task {claim.task_id} {said}. End your turn now.", {"id": claim.task_id, "status": verdict})
+        self._print(f"Task {claim.task_id} {said}. End your turn now.", {"id": claim.task_id, "status": "finished", "already": verdict == "already"})
         return 0
 
     def do_fail(self) -> int:
@@ -149,7 +149,10 @@ class Helper:
         """Wait for a quota or a person, keeping the task."""
         until = 0.0
         if self.options.get("--for"):
-            until = time.time() + _duration(self.options.get("--for"))
+            seconds = _duration(self.options.get("--for"))
+            if not seconds:
+                raise errors.UsageError("--for 0 would not park it; leave it out to park without an end")
+            until = time.time() + seconds
         elif self.options.get("--until"):
             until = _moment(self.options.get("--until"))
         task = self.pool.park(self.me.caller, until, self.options.get("--reason", "parked by its worker"))
@@ -196,14 +199,22 @@ class Helper:
 
     def do_status(self) -> int:
         """Who am I, what do I hold."""
-        answer = self.pool.beat(self._caller())
+        self._flush()
+        answer = self.pool.beat(self.me.caller)  # asking makes nobody a worker
         task = answer.claim.task_id if answer.verdict == "ok" and answer.claim else ""
         if "--id" in self.options.flags:
             if task:
                 print(task)
             return 0 if task else errors.EXIT_NO_TASK
         if answer.verdict == "gone":
-            raise errors.NotRegistered
+            if self.me.session is not None:
+                raise errors.NotRegistered
+            who = self.me.caller.worker
+            self._print(
+                f"Worker {who} is not registered: its first claim or heartbeat does that.",
+                {"worker": who, "state": None, "task": None, "claim": None, "idle_left": None, "lost": None},
+            )
+            return 0
         state = answer.state or "working"
         self._print(
             f"Worker {self.me.caller.worker} is {state}, "
@@ -383,6 +394,9 @@ def main(argv: list[str] | None = None, compiled_path: str = "") -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to fail
     try:
+        while args[0].startswith("--") and len(args) > 1:  # `--worker ID` may stand in front as well
+            front = 1 if "=" in args[0] or args[0] == "--json" else 2
+            args = [*args[front:], *args[:front]]
         command = args[0]
         if command not in OPTIONS:
             raise errors.UsageError(f"there is no command {command!r}: {', '.join(OPTIONS)}")

@@ -7,13 +7,16 @@ import sys
 
 from pool import local, process, units
 from pool.claim import Caller
-from pool.enroll import given_name, host_name
+from pool.enroll import given_name, host_name, named_in_environment
 from pool.errors import NotRegistered, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pool.compiled import Compiled
     from pool.scripts import Pool
+
+
+_LETTERS = "letters, digits, '.', '_' and '-'"
 
 
 class Identity:
@@ -39,7 +42,7 @@ def whoami(settings: Compiled, named: str = "", environ: dict[str, str] | None =
     """
     env = dict(os.environ) if environ is None else environ
     if named and not units.is_worker_id(named):
-        raise UsageError(f"{named[:60]!r} is not a worker id: letters, digits, '.', '_' and '-'")
+        raise UsageError(f"{named[:60]!r} is not a worker id: {_LETTERS}")
     session = _session(settings, env)
     if session is not None and named in ("", session.caller.worker):
         return Identity(session.caller, session)
@@ -48,6 +51,8 @@ def whoami(settings: Compiled, named: str = "", environ: dict[str, str] | None =
     if env.get("CLAUDE_PID") and env.get(local.SESSION_VARIABLE):
         raise NotRegistered("this session runs inside a worker's session and is no worker itself")
     name = given_name()
+    if not name and named_in_environment():
+        raise UsageError(f"COORD_WORKER_ID={named_in_environment()[:60]!r} is not a worker id: {_LETTERS}")
     if not name:
         raise UsageError("which worker? This is no worker's session: give --worker ID or set COORD_WORKER_ID")
     return Identity(Caller(name), None)

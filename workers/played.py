@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pool import settings as settings_module
-from pool.errors import CoordError, SettingsError
+from pool.errors import CoordError, SettingsError, UsageError
 
 _CLAIM = re.compile(r"coord-worker complete ([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)")
 _COMMAND = re.compile(r"^\s*run:\s*(.+)$", re.MULTILINE)
@@ -138,6 +138,8 @@ def main(argv: list[str]) -> int:
     try:
         if not settings_module.load().played:
             raise SettingsError("a played worker runs commands from tasks: set COORD_PLAYED=1 to allow that here")
+        if not project.is_dir():
+            raise UsageError(f"--project {project} is not a folder")
         PlayedSession(project.resolve()).run()
     except CoordError as error:
         print(f"coord: {error}", file=sys.stderr)

@@ -49,7 +49,7 @@ for index, r in ipairs(records) do
 end
 
 local out = {'ok'}
-for _, r in ipairs(records) do
+for index, r in ipairs(records) do
   local id, queue = r[1], r[2]
   if r.duplicate then
     out[#out + 1] = r.duplicate
@@ -59,7 +59,7 @@ for _, r in ipairs(records) do
     local fields = {}
     for i = 8, #r do fields[#fields + 1] = r[i] end
     call('HSET', job, 'created_at', at, 'enqueued_at', at, 'pool_kind', 'task', unpack(fields))
-    call('ZADD', 'pool:tasks', stamp(NOW), id)
+    call('ZADD', 'pool:tasks', stamp(NOW + index / 1000000), id)  -- of one upload, in its order
     if r[7] ~= '' then
       call('SET', 'pool:unique:' .. r[7], id)
       call('HSET', job, 'pool_unique', r[7])

@@ -71,6 +71,8 @@ def test_who_calls(coord: Coord, submit: Submit, conn: Any) -> None:
     assert coord.worker("", "status", WORKER_ID="by-env").out.startswith("Worker by-env is")
     assert coord.worker("named", "status", COORD_WORKER_ID="by-env").out.startswith("Worker named is")
     assert "is not a worker id" in coord.worker("", "status", "--worker", "a b", code=2).line()
+    assert view.workers(conn) == [], "asking makes nobody a worker"
+    coord.worker("named", "heartbeat")
     assert view.worker(conn, "named").pid > 0
 
 
@@ -86,7 +88,7 @@ def test_complete_and_complete_again(coord: Coord, submit: Submit, conn: Any) ->
     )
     assert view.task(conn, "t").result == "done 🎉"
     again = coord.worker("w", "complete", mine, "--result", "something else", "--json")
-    assert again.json == {"id": "t", "status": "already"}
+    assert again.json == {"id": "t", "status": "finished", "already": True}
     assert view.task(conn, "t").result == "done 🎉", "the first one counts"
 
 
@@ -246,6 +248,8 @@ def test_context_shows_the_results_it_builds_on(coord: Coord, submit: Submit) ->
 
 def test_status(coord: Coord, submit: Submit) -> None:
     assert coord.worker("w", "status", "--id", code=3).out == ""
+    assert coord.worker("w", "status", "--json").json["state"] is None
+    coord.worker("w", "heartbeat")
     free = coord.worker("w", "status", "--json").json
     assert (free["worker"], free["state"], free["task"], free["lost"]) == ("w", "starting", None, None)
     assert 590 < free["idle_left"] <= 600
