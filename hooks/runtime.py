@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from pool import compiled, jsonlite, local, process, scripts, units, wire
 from pool.enroll import enroll
@@ -18,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from pool.claim import Caller, Claim
 
 #: Bytes of a payload that are read at most.
 PAYLOAD_LIMIT = 16 * 1024 * 1024
@@ -69,6 +72,20 @@ class Hook:
             self.settings, self.pool, self.pid, self.text("session_id"), self.text("cwd") or os.getcwd()
         )
         return self.session
+
+    def confirm(self, caller: Caller, claim: Claim) -> None:
+        """Say that a hand-over has reached the session. A line that breaks just now is no reason to lose it.
+
+        Raises:
+            RedisAway: Redis does not answer for longer.
+        """
+        for pause in (0.1, 0.4, 1.0):
+            try:
+                self.pool.confirm(caller, claim)
+                return
+            except RedisAway:
+                time.sleep(pause)
+        self.pool.confirm(caller, claim)
 
     def log(self, message: str) -> None:
         """A line in HOME/hooks.log, which is cut when it grows over 1 MiB."""

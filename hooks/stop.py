@@ -115,7 +115,7 @@ class Stop:
             return True
         self.session.told()  # a word about an earlier task would only confuse
         if runtime.say(block(handed)):
-            self.hook.pool.confirm(self.session.caller, handed.claim)
+            self.hook.confirm(self.session.caller, handed.claim)
         else:
             self._give_back(handed)
         return True

@@ -34,7 +34,7 @@ def handle(hook: runtime.Hook) -> None:
         session.told()  # a word about an earlier task would only confuse
         said = runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields)))
         if said:
-            hook.pool.confirm(session.caller, handed.claim)
+            hook.confirm(session.caller, handed.claim)
 
 
 if __name__ == "__main__":

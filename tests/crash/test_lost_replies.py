@@ -36,6 +36,18 @@ def test_a_submit_whose_reply_is_lost_is_one_task_and_says_so(bench: Bench) -> N
     assert bench.ledger().problems() == []
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_hand_over_is_confirmed_though_the_line_breaks(bench: Bench, when: str) -> None:
+    bench.enroll()
+    bench.submit("t")
+    bench.proxy.count()
+    bench.proxy.intercept = lambda number, phase: (number, phase) == (2, when)
+    code, out, _ = ended(bench.hook("Stop"))
+    assert code == 0 and "coord-worker complete t." in out
+    assert bench.trips() == ["claim", "confirm", "confirm"]
+    assert bench.ledger().summary() == "t started (w1)"
+
+
 def test_a_taken_id_is_refused_still(bench: Bench) -> None:
     bench.submit("t")
     code, _, err = ended(bench.coord("submit", "do it", "--id", "t"))
