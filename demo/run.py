@@ -42,7 +42,10 @@ lease = "10s"
 played = true
 """
 
-FLAKY = "n=$(($(cat flaky.count 2>/dev/null || echo 0) + 1)); echo $n > flaky.count; echo attempt $n; test $n -ge 3"
+FLAKY = (
+    "n=$(($(cat flaky.count 2>/dev/null || echo 0) + 1)); echo $n > flaky.count; "
+    "echo attempt $n; test $n -ge 3"
+)
 
 #: id, command, further fields.
 TASKS: list[tuple[str, str, dict[str, object]]] = [
@@ -56,7 +59,11 @@ TASKS: list[tuple[str, str, dict[str, object]]] = [
     ("types", "echo no findings", {}),
     ("changelog", "echo changelog written", {}),
     ("later", "echo 'not before its time'", {"run_in": 3}),
-    ("cleanup-low", "rm -f flaky.count; echo clean", {"priority": "low", "after": ["flaky"], "allow_failure": True}),
+    (
+        "cleanup-low",
+        "rm -f flaky.count; echo clean",
+        {"priority": "low", "after": ["flaky"], "allow_failure": True},
+    ),
 ]
 
 
@@ -84,7 +91,9 @@ class Demo:
             # A project may have folders of these names; whoever imports them by mistake is told.
             own = self.folder / name
             own.mkdir()
-            own.joinpath("__init__.py").write_text("raise ImportError('this is the project, not coord')\n", encoding="utf-8")
+            own.joinpath("__init__.py").write_text(
+                "raise ImportError('this is the project, not coord')\n", encoding="utf-8"
+            )
         server = embedded.start(self.home)
         self.note(f"Redis ({server.kind}) at {server.url}")
         if server.kind == "fakeredis":
@@ -93,7 +102,9 @@ class Demo:
         self.note("hooks installed in a new project (coord hooks install --worker)")
         settings = settings_module.load()
         self.start([sys.executable, "-P", "-m", "coordinator.cli", "serve"], "coordinator")
-        self.note("(the project has folders coordinator/, hooks/, pool/ and workers/ of its own, as a project may)")
+        self.note(
+            "(the project has folders coordinator/, hooks/, pool/ and workers/ of its own, as a project may)"
+        )
         self.note("The MODEL IS PLAYED by a script that runs the command each task gives; all else is real.")
         connection = connect.client(settings)
         with connection, Live(console=common.console, refresh_per_second=4, transient=False) as live:
@@ -129,15 +140,23 @@ class Demo:
         cli = shutil.which("redis-cli")
         port = str(settings_module.redis_url(settings)).rsplit(":", 1)[1].partition("/")[0]
         end = time.monotonic() + 10
-        while time.monotonic() < end:  # a publish that nobody hears is lost: the coordinator is still starting
+        while (
+            time.monotonic() < end
+        ):  # a publish that nobody hears is lost: the coordinator is still starting
             if cli:
-                done = subprocess.run([cli, "-p", port, "publish", settings.trigger_channel, message], capture_output=True, check=False)
+                done = subprocess.run(
+                    [cli, "-p", port, "publish", settings.trigger_channel, message],
+                    capture_output=True,
+                    check=False,
+                )
                 heard = done.stdout.strip() not in (b"", b"0")
             else:
                 heard = self.coord("trigger", "--publish", message, check=False) == 0
             if heard:
                 at = "" if port == str(embedded.DEFAULT_PORT) else f" -p {port}"
-                how = f"redis-cli{at} publish {settings.trigger_channel}" if cli else "coord trigger --publish"
+                how = (
+                    f"redis-cli{at} publish {settings.trigger_channel}" if cli else "coord trigger --publish"
+                )
                 self.note(f'published: {how} "{message}"')
                 return
             time.sleep(0.1)
@@ -161,8 +180,10 @@ class Demo:
     def over(self, connection: redis.Redis) -> bool:
         """All tasks have ended and no worker is live."""
         states = {each.status for each in self.tasks(connection)}
-        return bool(self.back_after) and states <= {"finished", "failed", "canceled"} and all(
-            child.poll() is not None for child in self.workers.values()
+        return (
+            bool(self.back_after)
+            and states <= {"finished", "failed", "canceled"}
+            and all(child.poll() is not None for child in self.workers.values())
         )
 
     def tasks(self, connection: redis.Redis) -> list[view.TaskView]:
@@ -173,7 +194,12 @@ class Demo:
 
     def coord(self, *argv: str, check: bool = True) -> int:
         """Run the `coord` command as a user would."""
-        done = subprocess.run([sys.executable, "-P", "-m", "coordinator.cli", *argv], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "coordinator.cli", *argv],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if check and done.returncode:
             raise RuntimeError(f"coord {' '.join(argv)}: {done.stderr.strip()}")
         return done.returncode
@@ -181,13 +207,20 @@ class Demo:
     def start(self, argv: list[str], name: str, **env: str) -> subprocess.Popen[bytes]:
         """Start a process whose output goes to a log."""
         with (self.folder / f"{name}.log").open("wb") as log:
-            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **env})
+            child = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **env}
+            )
         self.processes.append(child)
         return child
 
     def worker(self, name: str) -> None:
         """Start a played session."""
-        self.workers[name] = self.start([sys.executable, "-P", "-m", "workers.played"], name, COORD_WORKER_ID=name, TMPDIR=str(self.folder))
+        self.workers[name] = self.start(
+            [sys.executable, "-P", "-m", "workers.played"],
+            name,
+            COORD_WORKER_ID=name,
+            TMPDIR=str(self.folder),
+        )
         self.note(f"worker {name} started")
 
     def close(self) -> None:
@@ -218,10 +251,15 @@ class Demo:
         made = common.table("id", "status", "priority", "worker", "tries", "losses", "note")
         for each in self.tasks(connection):
             result = view.result(connection, each.id) if each.status == "finished" else None
-            note = str(result).replace("\n", " / ") if result is not None else ", ".join(each.after) and f"after {', '.join(each.after)}"
+            note = (
+                str(result).replace("\n", " / ")
+                if result is not None
+                else ", ".join(each.after) and f"after {', '.join(each.after)}"
+            )
             made.add_row(
-                common.cell(each.id), common.state(each.status), common.cell("" if each.priority == "normal" else each.priority),
-                common.cell(each.worker), str(each.attempts), str(each.losses), common.cell((note or "")[:50]),
+                common.cell(each.id), common.state(each.status),
+                common.cell("" if each.priority == "normal" else each.priority), common.cell(each.worker),
+                str(each.attempts), str(each.losses), common.cell((note or "")[:50]),
             )  # fmt: skip
         happened = Text("\n".join(self.notes))
         parts: list[Table | Panel] = [made, workers_table(view.workers(connection))]
@@ -238,21 +276,39 @@ class Demo:
         ended = {each.id: each.ended_at or "" for each in tasks.values()}
         started = {each.id: each.started_at or "" for each in tasks.values()}
         seconds = time.monotonic() - self.began
+        done = [task.status == model.Status.FINISHED for task in tasks.values()]
+        idle = [each for each in workers.values() if each.state == "stopped" and "idle" in each.evidence]
+        later, long = tasks["later"], tasks["long"]
         checks = [
-            (f"{len(tasks)} tasks, all finished, each with one committed result",
-             len(tasks) == len(TASKS) + 1 and all(t.status == model.Status.FINISHED for t in tasks.values()) and all(n == 1 for n in commits.values())),
-            ("priorities: `build` (high) began before `docs-low`, though submitted after it", started["build"] < started["docs-low"]),
-            ("dependencies: `unit-tests` began after `build` had ended", ended["build"] <= started["unit-tests"]),
+            (
+                f"{len(tasks)} tasks, all finished, each with one committed result",
+                len(tasks) == len(TASKS) + 1 and all(done) and set(commits.values()) == {1},
+            ),
+            (
+                "priorities: `build` (high) began before `docs-low`, though submitted after it",
+                started["build"] < started["docs-low"],
+            ),
+            (
+                "dependencies: `unit-tests` began after `build` had ended",
+                ended["build"] <= started["unit-tests"],
+            ),
             ("retries: `flaky` failed twice and then succeeded", tasks["flaky"].attempts == 3),
-            ("run-in: `later` began 3 s after it was submitted, or more", (tasks["later"].started_at or "") > _plus(tasks["later"].created_at, 2.9)),
-            (f"a killed worker's task was claimable again in {self.back_after:.2f} s and done by another",
-             0 < self.back_after < 2 and tasks["long"].losses == 1 and tasks["long"].worker != self.killed),
+            (
+                "run-in: `later` began 3 s after it was submitted, or more",
+                (later.started_at or "") > _plus(later.created_at, 2.9),
+            ),
+            (
+                f"a killed worker's task was claimable again in {self.back_after:.2f} s and done by another",
+                0 < self.back_after < 2 and long.losses == 1 and long.worker != self.killed,
+            ),
             ("a published message became a task", len(published) == 1),
-            ("both remaining workers were stopped by their idle clock",
-             sum(w.state == "stopped" and "idle" in w.evidence for w in workers.values()) == 2 and workers[self.killed].state == "dead"),
+            (
+                "both remaining workers were stopped by their idle clock",
+                len(idle) == 2 and workers[self.killed].state == "dead",
+            ),
             (f"all in {seconds:.0f} s", seconds < 60),
-        ]  # fmt: skip
-        print("\nWhat this showed (the model was played by a script; hooks, helpers, keepers, Redis and the kill were real):")
+        ]
+        print("\nWhat this showed (the model was played by a script; all else was real):")
         for text, seen in checks:
             print(f"  {'yes' if seen else 'NO '}  {text}")
         if not all(seen for _, seen in checks):

@@ -58,7 +58,11 @@ class Hook:
         if self.payload.get("agent_id"):
             return None  # a sub-agent's stop is not the worker's
         self.session = local.of_process(self.settings, self.pid)
-        if self.session is None and self.chosen and not local.nested(self.settings, self.pid, dict(os.environ)):
+        if (
+            self.session is None
+            and self.chosen
+            and not local.nested(self.settings, self.pid, dict(os.environ))
+        ):
             self.enroll()
         return self.session
 
@@ -136,7 +140,9 @@ def run(handler: Callable[[Hook], None], argv: list[str] | None = None) -> None:
     except RedisAway as error:
         local.log(home, f"{payload.get('hook_event_name', '?')}: {error}")
     except Exception as error:
-        local.log(home, f"{payload.get('hook_event_name', '?')}: {type(error).__name__}: {error}{_where(error)}")
+        local.log(
+            home, f"{payload.get('hook_event_name', '?')}: {type(error).__name__}: {error}{_where(error)}"
+        )
     sys.exit(0)
 
 

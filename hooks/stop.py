@@ -98,7 +98,8 @@ class Stop:
             runtime.say(
                 {
                     "decision": "block",
-                    "reason": f"You still hold task {task} ({title}). Finish it, then run `coord-worker complete "
+                    "reason": f"You still hold task {task} ({title}). Finish it, then run "
+                    f"`coord-worker complete "
                     f'{claim} --result "..."`, or `coord-worker fail {claim} --reason "..."`, or '
                     f'`coord-worker release {claim} --reason "..."` (reminder {count} of '
                     f"{self.values['reminders']}; `coord-worker context {claim}` shows it again).",
@@ -150,7 +151,9 @@ class Stop:
         if self.values["stop_mode"] == "poll":
             reason = f"Waiting for tasks ({max(1, round(left / 60))} min idle remaining)"
         else:
-            reason = f"No task yet ({units.span(left)} idle time remain). End your turn again to go on waiting."
+            reason = (
+                f"No task yet ({units.span(left)} idle time remain). End your turn again to go on waiting."
+            )
         runtime.say({"decision": "block", "reason": reason})
         return True
 
@@ -164,7 +167,9 @@ class Stop:
             return True
         if now >= self.deadline:
             return self._come_back()
-        self.waiter.sleep(max(0.05, min(waiting.jitter(self.backoff), self.idle_end - now, self.deadline - now)))
+        self.waiter.sleep(
+            max(0.05, min(waiting.jitter(self.backoff), self.idle_end - now, self.deadline - now))
+        )
         self.backoff = min(self.backoff * 2, 5.0)
         return False
 

@@ -65,9 +65,7 @@ def templates() -> dict[str, str]:
         "suspended": WORKERS_SUSPENDED,
         "scheduler_lock": RQScheduler.get_locking_key(_HOLE),
     }
-    return {
-        name: key.replace(_HOLE2, "{}").replace(_HOLE, "{}") for name, key in sorted(found.items())
-    }
+    return {name: key.replace(_HOLE2, "{}").replace(_HOLE, "{}") for name, key in sorted(found.items())}
 
 
 def key(template: str, *parts: str) -> str:

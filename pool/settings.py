@@ -46,9 +46,7 @@ _KINDS = {"Duration": "duration", "Names": "list", "Size": "size", "Whole": "int
 class Settings(BaseSettings):
     """The settings in force. Durations are written 90, 90s, 10m or 2h; sizes 1MiB or 512KiB."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="COORD_", extra="forbid", env_ignore_empty=True, frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="COORD_", extra="forbid", env_ignore_empty=True, frozen=True)
 
     redis_url: str = Field("", description="redis://, rediss:// or unix:// URL; empty: the embedded Redis")
     home: str = Field("", description="folder of coord's own files; empty: .coord of the project")

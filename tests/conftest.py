@@ -87,7 +87,9 @@ def submit(pool: scripts.Pool, settings: Settings) -> Callable[..., str]:
 def register(pool: scripts.Pool) -> Callable[..., Caller]:
     """Register a worker that has no process; its caller."""
 
-    def run(worker: str = "w1", queues: tuple[str, ...] = ("tasks",), idle: float = 600.0, process: str = "") -> Caller:
+    def run(
+        worker: str = "w1", queues: tuple[str, ...] = ("tasks",), idle: float = 600.0, process: str = ""
+    ) -> Caller:
         verdict, caller = pool.register(
             worker, process, "session", "host", 1, list(queues), idle, 0, "/", ("2.12", "3.11")
         )

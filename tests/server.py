@@ -44,8 +44,12 @@ class Server:
         """
         binary = os.environ.get("COORD_TEST_REDIS_SERVER") or shutil.which("redis-server")
         if binary is None:
-            raise RuntimeError("redis-server is missing: the tests need a real one (apt install redis-server)")
-        aof = ("--appendonly", "yes", "--appendfsync", "always") if self.appendonly else ("--appendonly", "no")
+            raise RuntimeError(
+                "redis-server is missing: the tests need a real one (apt install redis-server)"
+            )
+        aof = (
+            ("--appendonly", "yes", "--appendfsync", "always") if self.appendonly else ("--appendonly", "no")
+        )
         self.process = subprocess.Popen(
             [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder),
              "--logfile", str(self.folder / "redis.log"), *aof, *self.extra],

@@ -41,7 +41,13 @@ class Hook:
 
     def __init__(self, argv: list[str], payload: str, env: dict[str, str], cwd: Path) -> None:
         self.process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd, text=True
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            cwd=cwd,
+            text=True,
         )
         assert self.process.stdin is not None
         try:
@@ -71,8 +77,8 @@ class Session:
     """One session in a project's folder."""
 
     def __init__(
-        self, settings: Settings, folder: Path, name: str = "", worker: bool = True, inside: Session | None = None,
-        **env: str,
+        self, settings: Settings, folder: Path, name: str = "", worker: bool = True,
+        inside: Session | None = None, **env: str,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.folder = folder
@@ -92,7 +98,8 @@ class Session:
         self.env_file.touch()
         self.env = {
             "PATH": os.environ["PATH"], "HOME": str(folder), "CLAUDE_PID": str(self.pid),
-            "CLAUDE_CODE_SESSION_ID": self.session_id, "CLAUDE_PROJECT_DIR": str(folder), "CLAUDECODE": "1", **env,
+            "CLAUDE_CODE_SESSION_ID": self.session_id, "CLAUDE_PROJECT_DIR": str(folder), "CLAUDECODE": "1",
+            **env,
         }  # fmt: skip
         if worker:
             self.env["COORD_WORKER"] = "1"
@@ -112,12 +119,20 @@ class Session:
     def start_hook(self, event: str, raw: str | None = None, **payload: Any) -> Hook:
         """Start a hook; ``raw`` replaces the JSON payload."""
         name = {"SessionStart": "session_start", "Stop": "stop", "UserPromptSubmit": "user_prompt_submit",
-                "SessionEnd": "session_end", "StopFailure": "stop_failure", "PostToolUse": "post_tool_use"}[event]  # fmt: skip
+                "SessionEnd": "session_end", "StopFailure": "stop_failure",
+                "PostToolUse": "post_tool_use"}[event]  # fmt: skip
         body = {"session_id": self.session_id, "hook_event_name": event, "cwd": str(self.folder), **payload}
         env = dict(self.env)
         if event == "SessionStart":
             env["CLAUDE_ENV_FILE"] = str(self.env_file)
-        argv = [sys.executable, "-I", "-S", str(ROOT / "hooks" / f"{name}.py"), "--compiled", str(self.compiled)]
+        argv = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(ROOT / "hooks" / f"{name}.py"),
+            "--compiled",
+            str(self.compiled),
+        ]
         hook = Hook(argv, json.dumps(body) if raw is None else raw, env, self.folder)
         self.hooks.append(hook)
         return hook

@@ -47,11 +47,15 @@ def measure(runs: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         compiled = settings_module.compile_settings(settings_module.load(home=folder))
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("COORD_", "CLAUDE"))}
+        environ = {
+            name: value for name, value in os.environ.items() if not name.startswith(("COORD_", "CLAUDE"))
+        }
         for turn in range(runs + 1):
             for name, command in programs(compiled).items():
                 began = time.perf_counter()
-                subprocess.run(command, input=b"{}", stdout=subprocess.DEVNULL, env=environ, cwd=ROOT, check=False)
+                subprocess.run(
+                    command, input=b"{}", stdout=subprocess.DEVNULL, env=environ, cwd=ROOT, check=False
+                )
                 if turn:  # the first turn warms the caches
                     times.setdefault(name, []).append((time.perf_counter() - began) * 1000)
     return times
@@ -64,7 +68,8 @@ def main() -> None:
     bare = statistics.median(times["bare interpreter (-I -S)"])
     rows = [
         {
-            "program": name, "median_ms": round(statistics.median(all_times), 1), "times_bare": round(statistics.median(all_times) / bare, 1),
+            "program": name, "median_ms": round(statistics.median(all_times), 1),
+            "times_bare": round(statistics.median(all_times) / bare, 1),
             "low_ms": round(min(all_times), 1), "high_ms": round(max(all_times), 1),
         }
         for name, all_times in times.items()
@@ -74,7 +79,18 @@ def main() -> None:
         return
     table = Table("program", "median ms", "times bare", "lowest", "highest", box=None)
     for row in rows:
-        table.add_row(*(str(value) for value in (row["program"], row["median_ms"], row["times_bare"], row["low_ms"], row["high_ms"])))
+        table.add_row(
+            *(
+                str(value)
+                for value in (
+                    row["program"],
+                    row["median_ms"],
+                    row["times_bare"],
+                    row["low_ms"],
+                    row["high_ms"],
+                )
+            )
+        )
     Console().print(table)
 
 

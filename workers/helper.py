@@ -23,7 +23,8 @@ USAGE = """\
 coord-worker: what a worker session says to its pool
 
   coord-worker claim                      take the next task (exit 3: there is none)
-  coord-worker complete [CLAIM] [--result TEXT | --result-file FILE | --result-json JSON] [--artifact FILE ...]
+  coord-worker complete [CLAIM] [--result TEXT | --result-file FILE | --result-json JSON]
+                        [--artifact FILE ...]
   coord-worker fail [CLAIM] --reason TEXT [--no-retry]
   coord-worker release [CLAIM] [--reason TEXT] [--delay 10m]      hand it back, no attempt spent
   coord-worker park [--for 1h | --until TIME] [--reason TEXT]     wait for a quota or a person
@@ -114,7 +115,10 @@ class Helper:
         except errors.RedisAway as error:
             return self._keep(claim, result, artifacts, error)
         said = "was completed already" if verdict == "already" else "is completed"
-        self._print(f"Task {claim.task_id} {said}. End your turn now.", {"id": claim.task_id, "status": "finished", "already": verdict == "already"})
+        self._print(
+            f"Task {claim.task_id} {said}. End your turn now.",
+            {"id": claim.task_id, "status": "finished", "already": verdict == "already"},
+        )
         return 0
 
     def do_fail(self) -> int:
@@ -123,12 +127,16 @@ class Helper:
         if not reason:
             raise errors.UsageError("say why it failed: --reason TEXT")
         claim = self._claim() if self.options.words else self._held()
-        reply = self.pool.fail(self.me.caller, claim, reason[:100_000], "--no-retry" not in self.options.flags)
+        reply = self.pool.fail(
+            self.me.caller, claim, reason[:100_000], "--no-retry" not in self.options.flags
+        )
         said = {
             "queued": "failed and will be tried again", "scheduled": "failed and will be tried again later",
             "failed": "failed for good", "already": "was reported already",
         }[reply[0]]  # fmt: skip
-        self._print(f"Task {claim.task_id} {said}. End your turn now.", {"id": claim.task_id, "status": reply[0]})
+        self._print(
+            f"Task {claim.task_id} {said}. End your turn now.", {"id": claim.task_id, "status": reply[0]}
+        )
         return 0
 
     def do_release(self) -> int:
@@ -140,7 +148,9 @@ class Helper:
             _duration(delay) if delay else None, "--no-count" not in self.options.flags,
         )  # fmt: skip
         said = "has been handed back too often and failed" if reply[0] == "failed" else "is handed back"
-        self._print(f"Task {claim.task_id} {said}. End your turn now.", {"id": claim.task_id, "status": reply[0]})
+        self._print(
+            f"Task {claim.task_id} {said}. End your turn now.", {"id": claim.task_id, "status": reply[0]}
+        )
         return 0
 
     # -- the worker's life -----------------------------------------------------------------------------
@@ -183,11 +193,15 @@ class Helper:
         claim = self._claim() if self.options.words else self._held()
         execute = self.pool.connection.execute_command
         key = self.settings.templates["job"].format(claim.task_id)
-        data, title, attempts, token = execute("HMGET", key, "data", "description", "pool_attempts", "pool_token")
+        data, title, attempts, token = execute(
+            "HMGET", key, "data", "description", "pool_attempts", "pool_token"
+        )
         if data is None:
             raise errors.UnknownTask(f"there is no task {claim.task_id!r} (it may have expired)")
         token = claim.token.encode() or token or b""
-        handed = HandOver([b"", b"", claim.task_id.encode(), token, b"", data, attempts or b"0", b"", b"", title or b""])
+        handed = HandOver(
+            [b"", b"", claim.task_id.encode(), token, b"", data, attempts or b"0", b"", b"", title or b""]
+        )
         fields = handed.fields
         parents = {parent: self._result_of(parent) for parent in brief.parents(fields)}
         text = brief.whole(handed, fields)
@@ -216,13 +230,13 @@ class Helper:
             )
             return 0
         state = answer.state or "working"
+        idle = f"holds no task; {units.span(answer.idle_left)} idle time left"
         self._print(
-            f"Worker {self.me.caller.worker} is {state}, "
-            + (f"holds task {answer.claim}." if task else f"holds no task; {units.span(answer.idle_left)} idle time left."),
+            f"Worker {self.me.caller.worker} is {state}, {f'holds task {answer.claim}' if task else idle}.",
             {
                 "worker": self.me.caller.worker, "state": state, "task": task or None,
-                "claim": str(answer.claim) if task else None, "idle_left": None if task else max(0.0, answer.idle_left),
-                "lost": answer.why or None,
+                "claim": str(answer.claim) if task else None,
+                "idle_left": None if task else max(0.0, answer.idle_left), "lost": answer.why or None,
             },
         )  # fmt: skip
         return 0
@@ -240,10 +254,7 @@ class Helper:
     def _held(self) -> Claim:
         answer = self.pool.beat(self.me.caller)
         if answer.verdict == "lost":
-            raise errors.StaleClaim(
-                f"task {answer.claim.task_id if answer.claim else ''} is not yours any more ({answer.why}): drop it, "
-                "do not commit its work, and go on"
-            )
+            raise _lost(answer)
         if answer.verdict == "gone":
             raise errors.NotRegistered
         if answer.claim is None:
@@ -254,10 +265,7 @@ class Helper:
         if answer.verdict == "gone":
             raise errors.NotRegistered
         if answer.verdict == "lost":
-            raise errors.StaleClaim(
-                f"task {answer.claim.task_id if answer.claim else ''} is not yours any more ({answer.why}): drop it, "
-                "do not commit its work, and go on"
-            )
+            raise _lost(answer)
         task = answer.claim.task_id if answer.claim else None
         left = f"holds {task}" if task else f"{units.span(answer.idle_left)} idle time left"
         self._print(
@@ -269,7 +277,9 @@ class Helper:
 
     def _result(self) -> str:
         """The result as JSON text, within its bound."""
-        given = [name for name in ("--result", "--result-file", "--result-json") if name in self.options.values]
+        given = [
+            name for name in ("--result", "--result-file", "--result-json") if name in self.options.values
+        ]
         if len(given) > 1:
             raise errors.UsageError(f"give one of {', '.join(given)}")
         text = self.options.get(given[0]) if given else ""
@@ -289,8 +299,8 @@ class Helper:
         limit = self.settings["result_limit"]
         if len(result.encode()) > limit:
             raise errors.UsageError(
-                f"the result has {len(result.encode()):,} bytes, the limit is {limit:,} (setting result_limit): "
-                "keep it in a file and pass it with --artifact, or shorten it"
+                f"the result has {len(result.encode()):,} bytes, the limit is {limit:,} "
+                "(setting result_limit): keep it in a file and pass it with --artifact, or shorten it"
             )
         return result
 
@@ -304,7 +314,8 @@ class Helper:
             data = _read(path)
             if len(data) > limit:
                 raise errors.UsageError(
-                    f"artifact {path} has {len(data):,} bytes, the limit is {limit:,} (setting artifact_limit)"
+                    f"artifact {path} has {len(data):,} bytes, the limit is {limit:,} "
+                    "(setting artifact_limit)"
                 )
             name = os.path.basename(path)
             if name in found:
@@ -312,26 +323,35 @@ class Helper:
             found[name] = data
         return list(found.items())
 
-    def _keep(self, claim: Claim, result: str, artifacts: list[tuple[str, bytes]], error: errors.RedisAway) -> int:
+    def _keep(
+        self, claim: Claim, result: str, artifacts: list[tuple[str, bytes]], error: errors.RedisAway
+    ) -> int:
         """Redis is away: the commit is kept on disk, and sent by the keeper (or the next helper)."""
         import binascii
 
         if not claim.task_id:
             raise errors.RedisAway(f"{error}. Which task is not known without it: name the claim, TASK.TOKEN")
         commit: dict[str, Any] = {
-            "worker": self.me.caller.worker, "epoch": self.me.caller.epoch, "claim": str(claim), "result": result,
-            "artifacts": [[name, binascii.b2a_base64(data, newline=False).decode()] for name, data in artifacts],
+            "worker": self.me.caller.worker, "epoch": self.me.caller.epoch, "claim": str(claim),
+            "result": result,
+            "artifacts": [
+                [name, binascii.b2a_base64(data, newline=False).decode()] for name, data in artifacts
+            ],
         }  # fmt: skip
         try:
             path = local.save_commit(self.me.outbox(self.settings.home), str(claim), commit)
         except OSError as problem:
-            raise errors.RedisAway(f"{error}; and the result could not be kept on disk: {problem.strerror}") from None
+            raise errors.RedisAway(
+                f"{error}; and the result could not be kept on disk: {problem.strerror}"
+            ) from None
         if self.me.session is not None:
             self.me.session.ensure_keeper(self.settings.path)
             who = "the keeper sends it"
         else:
             who = "the next coord-worker call sends it"
-        print(f"coord-worker: {error}. The result is kept in {path}; {who} when Redis is back.", file=sys.stderr)
+        print(
+            f"coord-worker: {error}. The result is kept in {path}; {who} when Redis is back.", file=sys.stderr
+        )
         return errors.EXIT_REDIS
 
     def _flush(self) -> None:
@@ -354,6 +374,13 @@ class Helper:
 
     def _print(self, text: str, data: dict[str, Any]) -> None:
         print(jsonlite.dumps(data) if "--json" in self.options.flags else text)
+
+
+def _lost(answer: scripts.Beat) -> errors.StaleClaim:
+    task = answer.claim.task_id if answer.claim else ""
+    return errors.StaleClaim(
+        f"task {task} is not yours any more ({answer.why}): drop it, do not commit its work, and go on"
+    )
 
 
 def _duration(text: str) -> float:
@@ -392,7 +419,9 @@ def main(argv: list[str] | None = None, compiled_path: str = "") -> None:
         sys.exit(errors.EXIT_DONE if args else errors.EXIT_USAGE)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to fail
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a terminal that lacks a letter is no reason to fail
     try:
         while args[0].startswith("--") and len(args) > 1:  # `--worker ID` may stand in front as well
             front = 1 if "=" in args[0] or args[0] == "--json" else 2

@@ -237,7 +237,9 @@ def main(argv: list[str]) -> int:
         try:
             tidy(settings, keeper.pool)
         except (RedisAway, wire.ReplyError, OSError) as error:
-            local.log(settings.home, f"keeper of {worker}: dead sessions are left to the next keeper: {error}")
+            local.log(
+                settings.home, f"keeper of {worker}: dead sessions are left to the next keeper: {error}"
+            )
         keeper.run()
     except (CoordError, OSError) as error:
         local.log(os.path.dirname(compiled_path), f"keeper of {worker}: {error}")

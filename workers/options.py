@@ -30,7 +30,9 @@ class Options:
             name, equals, value = arg.partition("=")
             kind = known.get(name)
             if kind is None:
-                raise UsageError(f"coord-worker {command} has no option {name} (it has {', '.join(sorted(known))})")
+                raise UsageError(
+                    f"coord-worker {command} has no option {name} (it has {', '.join(sorted(known))})"
+                )
             if kind == "flag":
                 if equals:
                     raise UsageError(f"{name} takes no value")

@@ -79,15 +79,20 @@ class PlayedSession:
 
     def _hook(self, event: str, **fields: Any) -> list[str]:
         """Run an event's hooks; what they hand to the model (of a Stop: only if it is blocked)."""
-        payload = {"session_id": self.session_id, "hook_event_name": event, "cwd": str(self.project), **fields}
+        payload = {
+            "session_id": self.session_id,
+            "hook_event_name": event,
+            "cwd": str(self.project),
+            **fields,
+        }
         handed = []
         environ = dict(self.environ)
         if event == "SessionStart":
             environ["CLAUDE_ENV_FILE"] = str(self.env_file)
         for command in self.hooks.get(event, []):
             done = subprocess.run(
-                ["sh", "-c", command], input=json.dumps(payload).encode(), stdout=subprocess.PIPE, cwd=self.project,
-                env=environ, check=False,
+                ["sh", "-c", command], input=json.dumps(payload).encode(), stdout=subprocess.PIPE,
+                cwd=self.project, env=environ, check=False,
             )  # fmt: skip
             if not done.stdout.strip():
                 continue
@@ -106,7 +111,12 @@ class PlayedSession:
             ["sh", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", cwd=self.project, env=self.environ, check=False,
         )  # fmt: skip
-        self._hook("PostToolUse", tool_name="Bash", tool_input={"command": command}, tool_response=done.stdout[-_TAIL:])
+        self._hook(
+            "PostToolUse",
+            tool_name="Bash",
+            tool_input={"command": command},
+            tool_response=done.stdout[-_TAIL:],
+        )
         return done
 
     # -- the played model --------------------------------------------------------------------------------
@@ -119,11 +129,15 @@ class PlayedSession:
         print(f"task {claim[1].partition('.')[0]}: {command[1] if command else 'nothing to run'}", flush=True)
         self._bash("coord-worker heartbeat")
         if command is None:
-            said = self._bash(f"coord-worker complete {claim[1]} --result 'read it; there was nothing to run'")
+            said = self._bash(
+                f"coord-worker complete {claim[1]} --result 'read it; there was nothing to run'"
+            )
         else:
             done = self._bash(command[1])
             report = Path(self.folder.name) / "report.txt"
-            report.write_text(done.stdout[-_TAIL:].strip() or f"exit code {done.returncode}", encoding="utf-8")
+            report.write_text(
+                done.stdout[-_TAIL:].strip() or f"exit code {done.returncode}", encoding="utf-8"
+            )
             if done.returncode == 0:
                 said = self._bash(f'coord-worker complete {claim[1]} --result-file "{report}"')
             else:
@@ -137,7 +151,9 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     try:
         if not settings_module.load().played:
-            raise SettingsError("a played worker runs commands from tasks: set COORD_PLAYED=1 to allow that here")
+            raise SettingsError(
+                "a played worker runs commands from tasks: set COORD_PLAYED=1 to allow that here"
+            )
         if not project.is_dir():
             raise UsageError(f"--project {project} is not a folder")
         PlayedSession(project.resolve()).run()

@@ -11,7 +11,9 @@ Submit = Callable[..., str]
 Register = Callable[..., Caller]
 
 
-def test_priorities_come_before_age_and_age_before_nothing(pool: Pool, submit: Submit, register: Register) -> None:
+def test_priorities_come_before_age_and_age_before_nothing(
+    pool: Pool, submit: Submit, register: Register
+) -> None:
     submit(id="low", priority="low")
     submit(id="old")
     submit(id="new", queue="other")

@@ -133,7 +133,9 @@ def test_poll_mode_blocks_per_check_with_the_older_wording(session: Start, submi
     assert one.hook("Stop")["reason"].startswith("Task t")
 
 
-def test_a_signal_ends_the_wait_and_the_bell_goes_to_another(session: Start, submit: Submit, conn: redis.Redis) -> None:
+def test_a_signal_ends_the_wait_and_the_bell_goes_to_another(
+    session: Start, submit: Submit, conn: redis.Redis
+) -> None:
     one, two = session("w1", COORD_RECHECK="60s"), session("w2", COORD_RECHECK="60s")
     one.start()
     two.start()
@@ -148,7 +150,9 @@ def test_a_signal_ends_the_wait_and_the_bell_goes_to_another(session: Start, sub
     assert second.end(5.0)["reason"].startswith("Task t")
 
 
-def test_a_bell_rung_for_a_waiter_that_dies_is_passed_on(session: Start, submit: Submit, conn: redis.Redis) -> None:
+def test_a_bell_rung_for_a_waiter_that_dies_is_passed_on(
+    session: Start, submit: Submit, conn: redis.Redis
+) -> None:
     one, two = session("w1", COORD_RECHECK="60s"), session("w2", COORD_RECHECK="60s")
     one.start()
     two.start()
@@ -221,7 +225,16 @@ EVENTS = ("SessionStart", "UserPromptSubmit", "PostToolUse", "StopFailure", "Ses
 
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize(
-    "raw", ["", "not json", "[1, 2]", "null", '{"session_id": 7, "cwd": [], "background_tasks": "x"}', "\x00\ufffd{", "{" * 5000]
+    "raw",
+    [
+        "",
+        "not json",
+        "[1, 2]",
+        "null",
+        '{"session_id": 7, "cwd": [], "background_tasks": "x"}',
+        "\x00\ufffd{",
+        "{" * 5000,
+    ],
 )
 def test_garbage_on_standard_input(session: Start, event: str, raw: str) -> None:
     one = session("w1", COORD_IDLE_LIMIT="0s")
@@ -235,7 +248,9 @@ def test_redis_away(session: Start, event: str) -> None:
     assert "decision" not in answer
 
 
-def test_a_disk_that_cannot_be_written(session: Start, submit: Submit, conn: redis.Redis, tmp_path: Path) -> None:
+def test_a_disk_that_cannot_be_written(
+    session: Start, submit: Submit, conn: redis.Redis, tmp_path: Path
+) -> None:
     blocked = tmp_path / "a-file"
     blocked.write_text("not a folder")
     one = session("w1", COORD_HOME=str(blocked / "home"))
@@ -245,13 +260,19 @@ def test_a_disk_that_cannot_be_written(session: Start, submit: Submit, conn: red
     assert view.worker(conn, "w1").state == "working"
     one.hook("PostToolUse", tool_name="Bash")
     done = subprocess.run(
-        ["coord-worker", "complete", claim, "--worker", "w1"], env=one.env, capture_output=True, text=True, check=False
+        ["coord-worker", "complete", claim, "--worker", "w1"],
+        env=one.env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     one.hook("SessionEnd", reason="other")
 
 
-def test_reminders_then_failure_without_a_tool_call(session: Start, submit: Submit, conn: redis.Redis) -> None:
+def test_reminders_then_failure_without_a_tool_call(
+    session: Start, submit: Submit, conn: redis.Redis
+) -> None:
     one = session("w1", COORD_IDLE_LIMIT="0s")
     one.start()
     submit(id="t")
@@ -266,7 +287,9 @@ def test_reminders_then_failure_without_a_tool_call(session: Start, submit: Subm
     assert found.status == "failed" and "without a tool call" in (found.error or "")
 
 
-def test_a_tool_call_in_between_begins_the_reminders_anew(session: Start, submit: Submit, conn: redis.Redis) -> None:
+def test_a_tool_call_in_between_begins_the_reminders_anew(
+    session: Start, submit: Submit, conn: redis.Redis
+) -> None:
     one = session("w1")
     one.start()
     submit(id="t")
@@ -277,7 +300,9 @@ def test_a_tool_call_in_between_begins_the_reminders_anew(session: Start, submit
     assert view.task(conn, "t").status == "started"
 
 
-def test_background_tasks_and_people_are_waited_for(session: Start, submit: Submit, conn: redis.Redis) -> None:
+def test_background_tasks_and_people_are_waited_for(
+    session: Start, submit: Submit, conn: redis.Redis
+) -> None:
     one = session("w1")
     one.start()
     submit(id="t")
@@ -291,7 +316,9 @@ def test_background_tasks_and_people_are_waited_for(session: Start, submit: Subm
     assert view.worker(conn, "w1").state == "needs-you"
 
 
-def test_draining_and_the_task_limit_let_it_stop(session: Start, submit: Submit, conn: redis.Redis, pool: Pool) -> None:
+def test_draining_and_the_task_limit_let_it_stop(
+    session: Start, submit: Submit, conn: redis.Redis, pool: Pool
+) -> None:
     one, two = session("w1"), session("w2", COORD_MAX_TASKS="1")
     one.start()
     two.start()
@@ -326,7 +353,9 @@ def test_a_worker_that_another_of_its_hooks_let_stop_is_not_registered_anew(
     assert (view.worker(conn, "w1").state, view.task(conn, "t").status) == ("stopped", "queued")
 
 
-def test_a_new_idle_limit_reaches_a_waiting_worker_at_once(session: Start, conn: redis.Redis, pool: Pool) -> None:
+def test_a_new_idle_limit_reaches_a_waiting_worker_at_once(
+    session: Start, conn: redis.Redis, pool: Pool
+) -> None:
     one = session("w1", COORD_RECHECK="60s")
     one.start()
     call = one.start_hook("Stop")
@@ -335,7 +364,9 @@ def test_a_new_idle_limit_reaches_a_waiting_worker_at_once(session: Start, conn:
     assert "idle" in call.end(5.0)["systemMessage"]
 
 
-def test_parked_it_is_given_nothing_until_it_is_unparked(session: Start, submit: Submit, conn: redis.Redis) -> None:
+def test_parked_it_is_given_nothing_until_it_is_unparked(
+    session: Start, submit: Submit, conn: redis.Redis
+) -> None:
     one = session("w1", COORD_RECHECK="60s", COORD_IDLE_LIMIT="2s")
     one.start()
     assert one.bash("coord-worker park --for 1h --reason quota").returncode == 0
@@ -360,7 +391,9 @@ def test_a_long_task_is_cut_and_the_helper_prints_the_rest(session: Start, submi
     assert "the very end" in one.bash(f"coord-worker context {claim}").stdout
 
 
-def test_stop_failure_releases_without_an_attempt_or_parks(session: Start, submit: Submit, conn: redis.Redis) -> None:
+def test_stop_failure_releases_without_an_attempt_or_parks(
+    session: Start, submit: Submit, conn: redis.Redis
+) -> None:
     one, two = session("w1"), session("w2", CLAUDE_CODE_ENTRYPOINT="cli")
     one.start()
     submit(id="t")

@@ -99,6 +99,10 @@ def test_a_killed_session_gives_its_task_back_within_two_seconds(
     assert (found.losses, view.worker(conn, "w1").state) == (1, "dead")
     other = register("w2")
     assert pool.claim(other).handed is not None
-    refused = one.bash(f"coord-worker --worker w1 complete {late}".replace("coord-worker --worker w1 complete", "coord-worker complete --worker w1"))
+    refused = one.bash(
+        f"coord-worker --worker w1 complete {late}".replace(
+            "coord-worker --worker w1 complete", "coord-worker complete --worker w1"
+        )
+    )
     assert refused.returncode == 4
     assert "not yours any more" in refused.stderr

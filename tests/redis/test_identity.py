@@ -21,7 +21,9 @@ def environment(session: Session) -> dict[str, str]:
     return dict(line.split("=", 1) for line in shown.splitlines() if line.startswith("COORD_"))
 
 
-def test_a_nested_session_is_nobody_by_its_environment(session: Start, submit: Submit, conn: redis.Redis) -> None:
+def test_a_nested_session_is_nobody_by_its_environment(
+    session: Start, submit: Submit, conn: redis.Redis
+) -> None:
     outer = session("w1")
     outer.start()
     submit(id="t")
@@ -45,7 +47,9 @@ def test_a_nested_session_is_nobody_by_its_ancestors(session: Start, conn: redis
     assert [each.id for each in view.workers(conn)] == ["w1"]
 
 
-def test_another_process_is_another_session_whatever_its_environment_says(session: Start, conn: redis.Redis) -> None:
+def test_another_process_is_another_session_whatever_its_environment_says(
+    session: Start, conn: redis.Redis
+) -> None:
     first, second = session("w1"), session("w1")
     first.start()
     second.start()
@@ -158,6 +162,10 @@ def test_a_person_at_a_prompt_without_a_name_is_asked_for_one(session: Start) ->
     import subprocess
 
     done = subprocess.run(
-        [f"{one.settings.home}/bin/coord-worker", "status"], env=shell, capture_output=True, text=True, check=False
+        [f"{one.settings.home}/bin/coord-worker", "status"],
+        env=shell,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2 and "give --worker ID or set COORD_WORKER_ID" in done.stderr

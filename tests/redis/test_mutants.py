@@ -72,7 +72,9 @@ MUTANTS = (
         ),
         ("reap",),
     ),
-    Mutant("a late end ends its successor", (("caller(worker, ARGV[2])", "caller(worker, '')"),), ("deregister",)),
+    Mutant(
+        "a late end ends its successor", (("caller(worker, ARGV[2])", "caller(worker, '')"),), ("deregister",)
+    ),
 )
 
 

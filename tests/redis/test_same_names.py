@@ -24,7 +24,9 @@ def crowded(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_hooks_helpers_and_commands(crowded: Path, session: Callable[..., Session], conn: redis.Redis) -> None:
+def test_hooks_helpers_and_commands(
+    crowded: Path, session: Callable[..., Session], conn: redis.Redis
+) -> None:
     def coord(*argv: str) -> str:
         done = subprocess.run(["coord", *argv], cwd=crowded, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -42,5 +44,5 @@ def test_hooks_helpers_and_commands(crowded: Path, session: Callable[..., Sessio
     one.kill()
     assert view.task(conn, "t").status == "finished"
     coord("hooks", "install", "--worker")
-    assert "\"installed\": true" in coord("hooks", "status", "--json")
+    assert '"installed": true' in coord("hooks", "status", "--json")
     coord("hooks", "uninstall")

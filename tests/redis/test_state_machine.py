@@ -27,7 +27,9 @@ def drawn() -> tuple[set[tuple[str, str, str]], set[tuple[str, str]]]:
     tasks, workers = PAGE.read_text().split("## Workers")
     arrows = set(re.findall(r"^    (\S+) --> (\S+): (\w+)$", tasks, re.MULTILINE))
     table = re.findall(r"^\| ([\w-]+) \| ([\w, ]+) \|$", workers, re.MULTILINE)
-    return arrows, {(script, state) for state, scripts in table if state != "state" for script in scripts.split(", ")}
+    return arrows, {
+        (script, state) for state, scripts in table if state != "state" for script in scripts.split(", ")
+    }
 
 
 class Recorder(Pool):
@@ -83,7 +85,10 @@ def test_the_page_and_the_scripts_agree(
     final = {("finished", "[*]")}
     assert {arrow for arrow in recorder.arrows if arrow[0] == "finished"} == set(), "finished is final"
     assert recorder.arrows == arrows, (recorder.arrows - arrows, arrows - recorder.arrows)
-    assert recorder.settings_of_workers == table, (recorder.settings_of_workers - table, table - recorder.settings_of_workers)
+    assert recorder.settings_of_workers == table, (
+        recorder.settings_of_workers - table,
+        table - recorder.settings_of_workers,
+    )
     assert ("finished --> [*]" in PAGE.read_text()) == bool(final)
 
 

@@ -38,7 +38,21 @@ def test_what_json_refuses_it_refuses(text: str) -> None:
         assert jsonlite.loads(text) == expected or expected != expected
 
 
-WRONG = ["", "  ", "{", "[1,", '{"a"}', "nul", "1 2", '"\\x"', '"open', "{" * 5000, "[" * 100_000, "\x00", "'a'"]
+WRONG = [
+    "",
+    "  ",
+    "{",
+    "[1,",
+    '{"a"}',
+    "nul",
+    "1 2",
+    '"\\x"',
+    '"open',
+    "{" * 5000,
+    "[" * 100_000,
+    "\x00",
+    "'a'",
+]
 
 
 @pytest.mark.parametrize("text", WRONG)
@@ -48,7 +62,9 @@ def test_wrong_texts_are_value_errors_in_a_fresh_interpreter(text: str) -> None:
         "import sys; sys.path.insert(0, sys.argv[1]); from pool import jsonlite\n"
         "try: jsonlite.loads(sys.stdin.read())\nexcept ValueError: sys.exit(7)"
     )
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", code, str(ROOT)], input=text, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, str(ROOT)], input=text, text=True, check=False
+    )
     assert done.returncode == 7
 
 

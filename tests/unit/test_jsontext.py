@@ -22,7 +22,7 @@ SAMPLES = {
     "odd": '\n {  "a" :1.50 ,\n"b": { "c"\n:[ 1 ,2 ] } }\n\n',
     "a name twice": '{\n  "b": 3,\n  "a": 1,\n  "b": {"c": [1, 2]}\n}\n',
 }
-ADDED: dict[str, Any] = {"x": [{"y": "ä\"\\\n"}, []]}
+ADDED: dict[str, Any] = {"x": [{"y": 'ä"\\\n'}, []]}
 
 
 @pytest.mark.parametrize("text", SAMPLES.values(), ids=SAMPLES)

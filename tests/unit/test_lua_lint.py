@@ -8,7 +8,15 @@ import pytest
 
 from tools import lua_lint
 
-GOOD = "-- include: base\n-- Do it.\n-- ARGV: 1 what\n-- Returns {'ok'}.\nlocal what = ARGV[1]\nevent('x', what)\nreturn {'ok'}\n"
+GOOD = """\
+-- include: base
+-- Do it.
+-- ARGV: 1 what
+-- Returns {'ok'}.
+local what = ARGV[1]
+event('x', what)
+return {'ok'}
+"""
 PARTS = {"base": {"event", "call"}}
 
 
