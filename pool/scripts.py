@@ -180,9 +180,7 @@ class Pool:
         from pool import payload
 
         while True:
-            look = Look(
-                self.run("claim", caller.worker, caller.epoch, ticket, os.urandom(8).hex(), wait)
-            )
+            look = Look(self.run("claim", caller.worker, caller.epoch, ticket, os.urandom(8).hex(), wait))
             if look.foreign is None:
                 return look
             task_id, data, queue = look.foreign
