@@ -38,6 +38,7 @@ class Service:
         self.guard = Guard(settings.lease)
         self._connect()
         self.leader = False
+        self._led: bool | None = None
         self.stopping = threading.Event()
         self._away = False
         #: What went wrong last, by step: said once.
@@ -102,9 +103,9 @@ class Service:
         return True
 
     def _lead(self) -> None:
-        was = self.leader
         self.leader, self._server_time, others = self.pool.lead(self.token, self.settings.leader_ttl)
-        if self.leader != was:
+        if self.leader != self._led:
+            self._led = self.leader
             self.log("leads" if self.leader else "follows")
             self.guard.disturb("just became leader")
         if self.leader and others != self._others:
@@ -191,7 +192,7 @@ class Service:
     def _lost_redis(self, error: redis.RedisError) -> None:
         if not self._away:
             self.log(str(connect.trouble(self.settings, error)))
-        self._away, self.leader = True, False
+        self._away, self.leader, self._led = True, False, None
         self.guard.disturb("Redis was away")
         self._follow()
         if self._listener is not None:
