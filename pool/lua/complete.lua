@@ -6,8 +6,9 @@
 local worker, id = ARGV[1], ARGV[3]
 local epoch = ARGV[2] ~= '' and ARGV[2] or call('HGET', worker_key(worker), 'epoch') or ''
 local verdict, token, queue = fence(id, ARGV[4], worker, epoch)
-if verdict == 2 then return {'already', queue or ''} end
-if verdict == 0 then
+if verdict == 2 and queue == 'finished' then return {'already', queue} end
+if verdict ~= 1 then
+  if verdict == 2 then token = 'this claim has ended otherwise: ' .. (queue or '') end
   event('refused', id, worker, '', 'complete: ' .. token)
   return {'stale', token}
 end

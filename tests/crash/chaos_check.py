@@ -61,7 +61,7 @@ class History:
         self.cut_off = 0
         self.finished: Counter[str] = Counter()
         self._held: dict[str, Hold] = {}
-        self._by_helper = {name: by_helper(lines) for name, lines in journals.items()}
+        self._journals = {name: Claims(lines) for name, lines in journals.items()}
         self.last: dict[str, str] = {}
         entries: Any = chaos.conn.xrange("pool:events")
         for key, raw in entries:
@@ -76,8 +76,7 @@ class History:
         if type == "claimed":
             if hold is not None:
                 self.problems.append(f"{task} was given to {worker} while {hold.worker} held it")
-            by_helper = detail in self._by_helper.get(worker, set())
-            self._held[task] = Hold(worker, detail, by_helper, at)
+            self._held[task] = Hold(worker, detail, self._journals[worker].firm(f"{task}.{detail}"), at)
         elif type == "confirmed" and hold is not None:
             hold.confirmed = True
         elif type == "refused":
@@ -101,15 +100,16 @@ class History:
             del self._held[task]
 
 
-def by_helper(lines: list[tuple[str, str]]) -> set[str]:
-    """The tokens that a worker claimed as a helper: not provisional, so no event confirms them."""
-    found, asked = set(), ""
-    for kind, claim in lines:
-        if kind == "asks":
-            asked = claim
-        elif kind == "claimed" and asked == "helper":
-            found.add(claim.partition(".")[2])
-    return found
+class Claims:
+    """How a worker came by its claims. A helper's is firm at once; of a hook's an event tells later."""
+
+    def __init__(self, lines: list[tuple[str, str]]) -> None:
+        self.known = {claim: kind == "took" for kind, claim in lines if kind in ("took", "claimed")}
+        self.asked = next((how for kind, how in reversed(lines) if kind == "asks"), "")
+
+    def firm(self, claim: str) -> bool:
+        """Whether it was a helper's; of one that it did not live to write down, by what it asked last."""
+        return self.known.get(claim, self.asked == "helper")
 
 
 def read_journals(folder: Path) -> dict[str, list[tuple[str, str]]]:

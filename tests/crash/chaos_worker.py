@@ -108,7 +108,7 @@ class Worker:
                 time.sleep(0.2 * self.random.random())
             return
         claim = look.handed.claim
-        self.note("claimed", str(claim))
+        self.note("claimed" if look.handed.provisional else "took", str(claim))
         if look.handed.provisional:
             if self.random.random() < 0.05:  # a hook that is slow to print, at times too slow
                 time.sleep(self.settings["provisional"] * 1.5 * self.random.random())
@@ -169,7 +169,7 @@ class Worker:
         if found is None:
             return
         claim = Claim.parse(found[1])
-        self.note("claimed", str(claim))
+        self.note("took" if "You still hold" in out else "claimed", str(claim))
         self.do_task()
         self.note("try", str(claim))
         done = self.process("workers/helper.py", "complete", str(claim), "--result-json", self.result(claim))

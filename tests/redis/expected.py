@@ -271,7 +271,7 @@ class Expected(Story):
         epoch = epoch or self.epoch_of(name)
         verdict, token = self.fence(task_id, token, name, epoch)
         if verdict != "mine":
-            return verdict
+            return verdict if token == "finished" else "stale"
         task = self.tasks[task_id]
         self.detach(task, token)
         task.status, task.done = "finished", (token, f"{name}:{epoch}", "finished")
@@ -289,7 +289,7 @@ class Expected(Story):
         epoch = epoch or self.epoch_of(name)
         verdict, token = self.fence(task_id, token, name, epoch)
         if verdict != "mine":
-            return verdict
+            return "stale" if token == "finished" else verdict
         self.workers[name].done += 1
         return self._fail(self.tasks[task_id], name, epoch, retry)
 
@@ -307,7 +307,7 @@ class Expected(Story):
         epoch = epoch or self.epoch_of(name)
         verdict, token = self.fence(task_id, token, name, epoch)
         if verdict != "mine":
-            return verdict
+            return "stale" if token == "finished" else verdict
         task = self.tasks[task_id]
         self.detach(task, token)
         self.settle(name, task_id)
