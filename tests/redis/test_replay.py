@@ -1,4 +1,4 @@
-"""A commit that is said again is no second one, and a claim that has ended one way does not end another way."""
+"""A commit said again is no second one, and a claim that has ended one way does not end another way."""
 
 from __future__ import annotations
 
