@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     event_limit: Whole = Field(100_000, ge=1, description="events kept in the stream pool:events")
 
     tick: Duration = Field(1.0, gt=0, le=1.0, description="time between two rounds of the coordinator")
-    leader_ttl: Duration = Field(2.5, gt=0, description="a coordinator silent for so long is replaced")
+    leader_ttl: Duration = Field(2.0, gt=0, description="a coordinator silent for so long is replaced")
     sweep: Duration = Field(30.0, gt=0, description="time between two searches for strays")
     active_window: Duration = Field(120.0, gt=0, description="a worker heard of since then is active")
     worker_memory: Duration = Field(3600.0, gt=0, description="stopped and dead workers are remembered")
