@@ -172,40 +172,45 @@ def listing(
     """A table for a terminal. Columns that are empty in every row are left out.
 
     ``free`` is the column of free text, which is folded, to two lines at most; the others stay whole. The
-    columns ``under`` stand below it, on a line of their own.
+    columns ``under`` stand below it, on a line of their own; so do others, where they would leave it no room.
     """
     used = [name for name in columns if any(_plain(row.get(name)) for row in rows) or name == columns[0]]
-    beside = [name for name in used if name not in under or name == free]
-    if free not in beside:
-        beside.append(free)
+    beside = [name for name in used if name not in under and name != free]
     below = [name for name in used if name in under]
-    made = table(title=title)
     widths = {name: max([len(name), *(cell_len(_plain(row.get(name))) for row in rows)]) for name in beside}
-    room = max(_FREE, console.width - sum(widths[name] + 2 for name in beside if name != free))
+
+    def room() -> int:
+        return console.width - sum(widths[name] + 2 for name in beside)
+
+    needed = min(_FREE, max([len(free), *(cell_len(_plain(row.get(free))) for row in rows)]))
+    needed = _FREE if below else needed
+    while room() < needed and len(beside) > 2:
+        name = beside.pop()
+        below.insert(0, name)
+        rows = [{**row, name: _labelled(name, row)} for row in rows]
+    made = table(title=title)
     for name in beside:
-        if name == free:
-            made.add_column(name, min_width=min(_FREE, room), overflow="fold")
-        else:
-            # Whole, unless a single one would leave no room for anything else.
-            longest = max(console.width // 3, len(name))
-            numbers = all(_plain(row.get(name)).isdigit() for row in rows)
-            made.add_column(
-                name,
-                min_width=min(widths[name], longest),
-                overflow="fold",
-                justify="right" if numbers else "left",
-            )
+        numbers = all(_plain(row.get(name)).isdigit() for row in rows)
+        # Whole, unless this alone would leave no room for anything else.
+        width = min(widths[name], max(console.width // 3, len(name)))
+        made.add_column(name, min_width=width, overflow="fold", justify="right" if numbers else "left")
+    made.add_column(free, overflow="fold")
+    longest = 2 * max(_FREE, room()) - 8
     for row in rows:
-        cells = [_cell(row, name) for name in beside]
-        text = cells[beside.index(free)]
-        text.truncate(2 * room - 8, overflow="ellipsis")
+        text = _cell(row, free)
+        text.truncate(longest, overflow="ellipsis")
         extra = Text(" · ").join(_cell(row, name) for name in below if _plain(row.get(name)))
         if extra:
-            extra.truncate(2 * room - 8, overflow="ellipsis")
+            extra.truncate(longest, overflow="ellipsis")
             extra.stylize_before("dim")
             text.append("\n" if text else "").append_text(extra)
-        made.add_row(*cells)
+        made.add_row(*(_cell(row, name) for name in beside), text)
     return made
+
+
+def _labelled(name: str, row: dict[str, Any]) -> str:
+    value = _plain(row.get(name))
+    return f"{name} {value}" if value else ""
 
 
 def _cell(row: dict[str, Any], name: str) -> Text:

@@ -21,34 +21,44 @@ _LONG = 120.0
 
 @click.command()
 @click.argument("prompt", required=False)
-@click.option("-f", "--file", "file", help="Read the prompt from a file.")
+@click.option("-f", "--file", "file", metavar="FILE", help="Read the prompt from a file.")
 @click.option(
-    "--from", "source", help="Submit a file of JSON lines ('-': standard input): all of it or none."
+    "--from", "source", metavar="FILE", help="A file of JSON lines ('-': standard input): all of it or none."
 )
-@click.option("--id", "task_id", help="The task's id (default: made).")
+@click.option("--id", "task_id", metavar="ID", help="The task's id (default: made).")
 @click.option("--title", help="The title (default: the prompt's first line).")
-@click.option("--context", multiple=True, help="A file to be inlined (bounded by context_limit).")
-@click.option("--read", multiple=True, help="A path that the session is told to read.")
-@click.option("--cwd", help="The directory to work in (default: this one; '' for none).")
-@click.option("-q", "--queue", help="The queue (a queue is also how a task asks for a capability).")
+@click.option(
+    "--context", multiple=True, metavar="FILE", help="A file to be inlined (bounded by context_limit)."
+)
+@click.option("--read", multiple=True, metavar="PATH", help="A path that the session is told to read.")
+@click.option("--cwd", metavar="DIR", help="The directory to work in (default: this one; '' for none).")
+@click.option(
+    "-q", "--queue", metavar="NAME", help="The queue (a queue is also how a task asks for a capability)."
+)
 @click.option(
     "-p", "--priority", type=click.Choice([p.value for p in model.Priority]), help="Default: normal."
 )
 @click.option("--retries", type=int, help="How often it is tried again after a failure (default 0).")
-@click.option("--backoff", help="Waits before the retries: 10s,1m,10m.")
-@click.option("--timeout", help="It may run for so long (default: the setting task_timeout, 2h).")
-@click.option("--run-at", help="Not before: 2026-01-31T12:00 (local time) or ...Z.")
-@click.option("--run-in", help="Not before so long has passed: 10m.")
-@click.option("--after", multiple=True, help="A task that must be finished first (repeat it for more).")
+@click.option("--backoff", metavar="DURATIONS", help="Waits before the retries: 10s,1m,10m.")
+@click.option(
+    "--timeout", metavar="DURATION", help="It may run for so long (default: the setting task_timeout, 2h)."
+)
+@click.option("--run-at", metavar="TIME", help="Not before: 2026-01-31T12:00 (local time) or ...Z.")
+@click.option("--run-in", metavar="DURATION", help="Not before so long has passed: 10m.")
+@click.option(
+    "--after", multiple=True, metavar="ID", help="A task that must be finished first (repeat it for more)."
+)
 @click.option("--allow-failure", is_flag=True, help="With --after: a failed one will do.")
-@click.option("--unique", help="Do nothing if a live task has this key.")
-@click.option("--check", help="A command that must pass (kept with the task).")
+@click.option("--unique", metavar="KEY", help="Do nothing if a live task has this key.")
+@click.option("--check", metavar="COMMAND", help="A command that must pass (kept with the task).")
 @common.as_json
 def submit(prompt: str | None, file: str | None, source: str | None, as_json: bool, **given: Any) -> None:
     """Enqueue a task: PROMPT, '-' for standard input, --file or --from.
 
     A file for --from has one JSON object a line, with the options' names as fields (prompt or file, title,
-    queue, run_at ...; lists for context, read, after and backoff). Its id is printed, a line for a file.
+    queue, run_at ...; lists for context, read, after and backoff).
+
+    Printed is the task's id; for a file how many there were, and with --json the id of each.
     """
     if sum(x is not None for x in (prompt, file, source)) != 1:
         raise UsageError("give one of: a prompt, '-', --file FILE, --from FILE")

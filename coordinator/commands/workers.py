@@ -84,7 +84,7 @@ def _picture(ctx: common.Context, found: list[view.WorkerView]) -> Group:
 
 def _table(found: list[view.WorkerView]) -> tuple[list[str], list[dict[str, Any]], str, list[str]]:
     """Columns, rows, the free column and those below it: see common.listing()."""
-    columns = ["id", "state", "since", "heartbeat", "idle left", "task", "evidence", "host"]
+    columns = ["id", "state", "heartbeat", "idle left", "since", "task", "evidence", "host"]
     rows = [
         {
             "id": each.id, "state": common.state(each.state), "since": units.span(each.state_age),

@@ -19,7 +19,7 @@ for _, key in ipairs(call('SMEMBERS', K.queues)) do
   end
   local base = base_of(queue)
   if call('EXISTS', key) == 1 and call('EXISTS', 'pool:waiters:' .. base) == 1
-    and call('SISMEMBER', 'pool:paused', base) == 0 then
+    and call('SISMEMBER', 'pool:paused', base) == 0 and call('EXISTS', K.suspended) == 0 then
     ring(base)
   end
 end
