@@ -9,7 +9,7 @@ import redis
 from hypothesis.stateful import run_state_machine_as_test
 
 from pool.settings import Settings
-from tests.redis.machine import PoolMachine
+from tests.redis.model.machine import PoolMachine
 
 #: Examples, and the steps of each at most. The same ones on every run, unless MODEL_EXAMPLES asks for
 #: another number: those are other ones each time, and a failure prints how to repeat it.

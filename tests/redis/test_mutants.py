@@ -17,8 +17,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from pool import keys
 from pool.script_text import ScriptTexts, names
 from pool.settings import Settings
-from tests.redis.bench import Patient
-from tests.redis.machine import PoolMachine
+from tests.redis.model.bench import Patient
+from tests.redis.model.machine import PoolMachine
 
 #: Examples after which a variant counts as not caught. Each is caught in far fewer.
 EXAMPLES, STEPS = 1500, 50
@@ -72,9 +72,7 @@ MUTANTS = (
         ),
         ("reap",),
     ),
-    Mutant(
-        "a late end ends its successor", (("caller(worker, ARGV[2])", "caller(worker, '')"),), ("deregister",)
-    ),
+    Mutant("a late end", (("caller(worker, ARGV[2])", "caller(worker, '')"),), ("deregister",)),
 )
 
 

@@ -16,8 +16,10 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import DefaultSerializer, JSONSerializer
 
 from pool import keys, payload
-from tests.redis.bench import CLAIMS, QUEUES, TASKS, WORKERS, Bench, Grips, nothing, pick
-from tests.redis.story import Task
+from pool.claim import Caller
+from tests.redis.model.bench import CLAIMS, QUEUES, TASKS, WORKERS, Grips, nothing, pick
+from tests.redis.model.calls import Calls
+from tests.redis.model.story import Task
 
 ANY = st.integers(0, 7)
 #: What a job may ask for that RQ's own API sends: only the first is a task of ours.
@@ -25,7 +27,7 @@ FORMS = ("ours", "ours", "pickle", "another function")
 logging.getLogger("rq").setLevel(logging.CRITICAL)
 
 
-class ForeignRules(Bench):
+class ForeignRules(Calls):
     """What RQ's API, a dashboard's buttons, `rq info` and a stray `rq worker` do."""
 
     # -- jobs that RQ's own API sends ----------------------------------------------------------------
@@ -70,42 +72,36 @@ class ForeignRules(Bench):
 
     # -- buttons -------------------------------------------------------------------------------------
 
-    @rule(task=TASKS)
-    def rq_cancel(self, task: str) -> None:
-        """Job.cancel: it takes away every run, and leaves our token, lease and executions."""
+    @rule(task=TASKS, delete=st.booleans())
+    def rq_takes_away(self, task: str, delete: bool) -> None:
+        """Job.cancel leaves our token, lease and executions; Job.delete leaves the lease and our index."""
         story, known = self.story, self.story.tasks.get(task)
         if known is None:
             return
-        if known.status == "canceled":
+        if not delete and known.status == "canceled":
             self._refused(lambda: self._job(task).cancel())
             return
-        self._job(task).cancel()
+        if delete:
+            self._job(task).delete()
+        else:
+            self._job(task).cancel()
         self._moves(known)
-        if known.status == "started":
-            self._fence(known)
-            story.runs = {run for run in story.runs if run[0] != task or run not in story.executions}
-        self._lrem(known.queue, task)
-        known.status = "canceled"
-
-    @rule(task=TASKS)
-    def rq_delete(self, task: str) -> None:
-        """Job.delete: the hash goes, with every execution; our lease and index learn it later."""
-        story, known = self.story, self.story.tasks.get(task)
-        if known is None:
-            return
-        self._job(task).delete()
-        self._moves(known)
-        if known.status == "started":
-            self._fence(known)
         executions = {run for run in story.executions if run[0] == task}
-        story.runs -= executions
+        if known.status == "started":
+            self._fence(known)
+        if known.status == "started" or delete:
+            story.runs -= executions
+        if task in story.list(known.queue):
+            story.list(known.queue).remove(task)
+        if not delete:
+            known.status = "canceled"
+            return
         story.executions -= executions
-        self._lrem(known.queue, task)
         del story.tasks[task]
+        story.dependencies.pop(task, None)
+        story.orphans |= story.dependents.pop(task, set())
         self.excuses.dangling.add(task)
         self.excuses.deleted.add(task)
-        story.orphans |= story.dependents.pop(task, set())
-        story.dependencies.pop(task, None)
 
     @precondition(lambda self: self.of("failed"))
     @rule(which=ANY)
@@ -174,12 +170,12 @@ class ForeignRules(Bench):
             if reaped:
                 self.conn.zadd("pool:leases", {task.id: 1}, xx=True)
                 self.story.expired.add(task.id)
-                self.agree("reap", self.pool.reap("", True), self.story.reap(True))
+                self.reap(True)
             else:
                 self._registry(task).cleanup()
                 self.story.runs.discard((task.id, token))
                 self._cleaned(task, left)
-            given.append(self._claim(worker, self.story.epoch_of(worker), "", 0.0))
+            given.append(self.take(Caller(worker, self.story.epoch_of(worker)), ""))
 
         given: list[Grips] = []
         self._registry(task, Late(self.conn, meanwhile)).cleanup()
@@ -194,17 +190,11 @@ class ForeignRules(Bench):
         children = [tasks[child] for child in self.story.dependents.get(task.id, ()) if child in tasks]
         return task.failure_ttl == 0 or any(one.status not in ("deferred", "canceled") for one in children)
 
-    def _claim(self, name: str, epoch: str, ticket: str, wait: float) -> Grips:
-        raise NotImplementedError
-
     def _abandon(self, task: Task) -> None:
         """Its run's deadline is over; what was swept in that day is swept."""
-        self._sweep("unleased")
+        self.sweep("unleased")
         run = f"{task.id}:{task.token}"
         self.conn.zadd(keys.key("started", task.queue), {run: 1}, xx=True)
-
-    def _sweep(self, kind: str) -> None:
-        raise NotImplementedError
 
     def _cleaned(self, task: Task, left: int) -> None:
         """What StartedJobRegistry.cleanup does to a job of which it read that ``left`` retries are left."""
@@ -224,7 +214,7 @@ class ForeignRules(Bench):
         delay = task.intervals[max(len(task.intervals) - left, 0)]
         task.left = left - 1
         if delay:
-            task.status = "scheduled"
+            story.schedule(task)
         else:
             story.push(task)
 
@@ -259,10 +249,6 @@ class ForeignRules(Bench):
         task.fenced = True
         self.excuses.fenced.add((task.id, task.token))
 
-    def _lrem(self, queue: str, task: str) -> None:
-        if task in self.story.list(queue):
-            self.story.list(queue).remove(task)
-
     def _refused(self, call: Callable[[], object]) -> None:
         try:
             call()
@@ -290,3 +276,4 @@ class Late(redis.Redis):
 
             setattr(pipe, "execute", late)  # noqa: B010  (mypy allows no assignment to a method)
         return pipe
+

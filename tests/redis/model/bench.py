@@ -15,12 +15,12 @@ from pool import keys
 from pool.claim import Caller, Claim
 from pool.scripts import Pool
 from pool.settings import Settings
-from tests.redis import invariants
-from tests.redis.comparison import account, differences
-from tests.redis.expected import Expected
-from tests.redis.invariants import Excuses
-from tests.redis.keyspace import Keyspace
-from tests.redis.story import LOSS_LIMIT, RELEASE_LIMIT, REMINDERS, Task, Worker
+from tests.redis.model import invariants
+from tests.redis.model.comparison import account, differences
+from tests.redis.model.expected import Expected
+from tests.redis.model.invariants import Excuses
+from tests.redis.model.keyspace import Keyspace
+from tests.redis.model.story import LOSS_LIMIT, RELEASE_LIMIT, REMINDERS, Task, Worker
 
 T = TypeVar("T")
 #: What a rule gives to a bundle: ids of tasks, or a claim, or nothing.
@@ -103,6 +103,7 @@ class Bench(RuleBasedStateMachine):
         self.excuses = Excuses()
         self.before = Keyspace(self.conn)
         self.ids = 0
+        self.grips: list[Grip] = []
         self.sound = True
         self.seen["examples"] += 1
 
@@ -136,6 +137,11 @@ class Bench(RuleBasedStateMachine):
     def held(self) -> list[Task]:
         """The tasks that somebody holds."""
         return [task for task in self.story.tasks.values() if task.held]
+
+    def overtaken(self) -> list[Grip]:
+        """Claims on tasks that were given out again since."""
+        tokens = {task.id: task.token for task in self.held()}
+        return [grip for grip in self.grips if tokens.get(grip.task_id, grip.token) != grip.token]
 
     def of(self, *statuses: str) -> list[Task]:
         """The tasks in one of these states."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.redis.story import REMINDERS, Story, Task, Worker
+from tests.redis.model.story import REMINDERS, Story, Task, Worker
 
 
 @dataclass
@@ -62,10 +62,8 @@ class Expected(Story):
             if any(self.tasks[parent].status not in allowed for parent in one.after):
                 self.dependencies[one.id] = set(one.after)
                 self.wait_for_parents(task)
-            elif task.later:
-                task.status = "scheduled"
             else:
-                self.push(task)
+                self.start(task)
             out += [one.id, task.status]
         return out
 
@@ -193,6 +191,16 @@ class Expected(Story):
         if task and person:
             worker.prompted = True
         return "ok", ""
+
+    def note(self, name: str, epoch: str) -> bool:
+        worker = self.caller(name, epoch)
+        if worker:
+            worker.expired = False
+        return worker is not None
+
+    def leave(self, name: str, epoch: str, ticket: str) -> bool:
+        worker = self.caller(name, epoch)
+        return worker is not None and ticket == str(worker.ticket)
 
     # -- the claim -----------------------------------------------------------------------------------
 
@@ -393,3 +401,25 @@ class Expected(Story):
             self.tasks[task_id].later = False
             self.push(self.tasks[task_id])
         return sorted(due)
+
+    def sweep(self, kind: str) -> list[str]:
+        mended: list[str] = []
+        if kind == "unleased":
+            current = {(task.id, task.token) for task in self.tasks.values() if task.held}
+            mended = sorted(task_id for task_id, _ in self.runs - current)
+            self.executions -= self.runs - current
+            self.runs &= current
+        elif kind == "forgotten":
+            mended = sorted(self.listed - self.tasks.keys())
+            self.listed &= self.tasks.keys()
+        for task_id in sorted(self.tasks):
+            task = self.tasks[task_id]
+            if kind == "unlisted" and task.status == "queued" and task_id not in self.list(task.queue):
+                self.runs = {run for run in self.runs if run[0] != task_id}
+                self.push(task, front=True)
+                mended.append(task_id)
+            elif kind == "deferred" and task.status == "deferred" and self.met(task_id):
+                self.leave_parents(task_id)
+                self.start(task)
+                mended.append(task_id)
+        return mended

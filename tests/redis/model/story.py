@@ -51,7 +51,9 @@ class Task:
     overdue: bool = False
     #: The last ended claim: token, who ended it, how.
     done: tuple[str, str, str] = ("", "", "")
+    #: It may not start yet (run-at); it is scheduled, and the moment has come.
     later: bool = False
+    due: bool = False
     shuns: str = ""
     #: It has a unique key that it does not own: RQ's own requeue asks nobody.
     keyless: bool = False
@@ -154,10 +156,6 @@ class Story:
         live = other and other.id != but and other.unique == key and other.status not in OVER
         return other.id if other and live else ""
 
-    def unlisted(self) -> list[str]:
-        """Queued tasks that RQ's LPOP took out of their list and lost."""
-        return [t.id for t in self.tasks.values() if t.status == "queued" and t.id not in self.list(t.queue)]
-
     def list(self, queue: str) -> list[str]:
         """An RQ list."""
         return self.lists.setdefault(queue, [])
@@ -195,6 +193,17 @@ class Story:
         task.status = "queued"
         self.list(task.queue).insert(0 if front else len(self.list(task.queue)), task.id)
 
+    def schedule(self, task: Task) -> None:
+        """For later."""
+        task.status, task.due = "scheduled", False
+
+    def start(self, task: Task) -> None:
+        """Into its list, or for later if it may not start yet."""
+        if task.later:
+            self.schedule(task)
+        else:
+            self.push(task)
+
     def wait_for_parents(self, task: Task) -> None:
         """Deferred, and in each parent's set."""
         task.status = "deferred"
@@ -222,10 +231,7 @@ class Story:
             task = self.tasks.get(child)
             if task and task.status == "deferred" and self.met(child, parent, status):
                 self.leave_parents(child)
-                if task.later:
-                    task.status = "scheduled"
-                else:
-                    self.push(task)
+                self.start(task)
                 woken += 1
         return woken
 
@@ -282,7 +288,7 @@ class Story:
         task.left -= 1
         task.known_left = task.left
         if delay:
-            task.status = "scheduled"
+            self.schedule(task)
         else:
             self.push(task)
         return task.status
@@ -305,7 +311,7 @@ class Story:
             delay = 100 if delay is None else delay
             task.shuns = worker if delay else ""
         if delay:
-            task.status = "scheduled"
+            self.schedule(task)
         else:
             self.push(task, front=True)
         return task.status

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tests.redis.keyspace import Keyspace
+from tests.redis.model.keyspace import Keyspace
 
 Problems = Iterator[str]
 

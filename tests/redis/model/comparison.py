@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from tests.redis import invariants
-from tests.redis.expected import Expected
-from tests.redis.keyspace import Keyspace
-from tests.redis.story import Task, Worker
+from tests.redis.model import invariants
+from tests.redis.model.expected import Expected
+from tests.redis.model.keyspace import Keyspace
+from tests.redis.model.story import Task, Worker
 
 #: The fields of jobs and workers that explain a failure.
 SHOWN = frozenset(
