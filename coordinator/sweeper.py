@@ -83,7 +83,8 @@ class Sweeper:
         undone: list[str] = []
         for queue in view.queue_names(self.connection):
             found: Any = self.connection.zrevrange(keys.key("failed", queue), 0, _NEWEST - 1)
-            for each in view.tasks(self.connection, [raw.decode() for raw in found]):
+            oldest_first = [raw.decode() for raw in reversed(found)]  # parents before their children
+            for each in view.tasks(self.connection, oldest_first):
                 if each.status == model.Status.FAILED and any(
                     word in (each.error or "") for word in _UNREADABLE
                 ):

@@ -123,6 +123,8 @@ def _task(task_id: str, values: Sequence[bytes | None]) -> TaskView | None:
         return None
     queue, priority = model.split_queue(_text(f["origin"]))
     status = _text(f["status"])
+    if status == "stopped":
+        status = "failed"  # RQ's word for a job that a plain worker was told to stop: it failed for good
     try:
         after = [str(each) for each in json.loads(f["dependency_ids"] or b"[]")]
     except ValueError:

@@ -9,7 +9,7 @@ local status, queue = f[1], f[2]
 if not status then return {'no', ''} end
 local outcome = 'queued'
 if mode == 'retry' then
-  if status ~= 'failed' and status ~= 'canceled' then return {'no', status} end
+  if status ~= 'failed' and status ~= 'canceled' and status ~= 'stopped' then return {'no', status} end
   local other = own_unique(id)
   if other then return {'no', 'unique:' .. other} end
   call('ZREM', K.failed(queue), id)

@@ -167,3 +167,16 @@ def test_a_fit_workers_result_is_not_undone(
     assert not pool.undo("task", WHY)
 
     assert view.task(conn, "task").result == "done"
+
+
+def test_a_job_that_a_plain_worker_was_told_to_stop_has_failed_and_can_be_retried(
+    pool: Pool, submit: Submit, conn: redis.Redis
+) -> None:
+    task = submit()
+    conn.lpop(keys.key("queue", "tasks"))
+    conn.hset(keys.key("job", task), "status", "stopped")  # as rq.command.send_stop_job_command leaves it
+    conn.zadd(keys.key("failed", "tasks"), {task: 2_000_000_000})
+
+    assert view.wait_for(conn, [task], 1.0)[0].status == "failed"
+    assert pool.requeue(task, "retry", "again")[0] == "queued"
+    assert view.tasks(conn, [task])[0].status == "queued"
