@@ -76,7 +76,7 @@ class Chaos:
         self.workers: list[Worker] = []
         self.coordinators: list[subprocess.Popen[bytes]] = []
         self.done: Counter[str] = Counter()
-        #: Workers that anything was done to: only these may lose a task.
+        #: Workers whose session was killed or frozen: only these may lose a task.
         self.struck: set[str] = set()
         #: Claims of workers that nothing was done to, held while Redis was away.
         self.held_over: dict[str, str] = {}
@@ -355,6 +355,7 @@ def main(argv: list[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="coord-chaos-"))
     limit = given.limit or 60 + given.tasks * 0.1
     keep = True
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that nothing is left running
     try:
         report = Chaos(folder, given.tasks, given.workers, given.seed, limit).run()
         keep = given.keep or bool(report.problems)

@@ -215,9 +215,12 @@ def _refusals(
               if heard[task, name] and not history.refused[task, name]]  # fmt: skip
     total = sum(history.refused.values())
     report.counts |= {
+        "commits kept on disk while Redis was away": sum(
+            kind == "kept" for lines in journals.values() for kind, _ in lines
+        ),
         "late commits refused": total,
         "  heard by their worker": sum(heard.values()) - aside,
-        "  kept on disk while Redis was away, and set aside": aside,
+        "  sent by a keeper when Redis was back, and set aside": aside,
         "  not heard: the worker was killed first": total - sum(heard.values()),
         "  of a claim that had been taken back": late,
         "commits of claims that had been taken back": sum(
