@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
         code = EXIT_INTERRUPTED
     except SystemExit as end:
         # click itself ends with 1 when the reader has gone (`coord tasks | head`), which is no error.
-        code = 0 if type(sys.stdout).__name__ == "PacifyFlushWrapper" else end.code
+        code = 0 if type(sys.stdout).__name__.endswith("PacifyFlushWrapper") else end.code
     except BrokenPipeError:
         # The reader has gone (`coord tasks | head`): nothing to say, nobody to hear it, at exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
