@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from coordinator import submission
 from coordinator.commands import common
-from pool import model
+from pool import model, view
 from pool import settings as settings_module
 from pool.errors import UsageError
 
@@ -119,6 +119,10 @@ def _warnings(
     paused: Any = ctx.connection.smembers("pool:paused")
     held = sorted(queues & {name.decode() for name in paused})
     found += [f"the queue {queue!r} is paused: `coord resume {queue}`" for queue in held]
+    parents = sorted({parent for spec in specs if not spec.allow_failure for parent in spec.after})
+    for each in view.tasks(ctx.connection, parents):
+        if each.status in (model.Status.FAILED, model.Status.CANCELED):
+            found.append(f"what comes after {each.id} waits: that is {each.status} (`coord retry {each.id}`)")
     if any(each.status == "scheduled" for each in done) and not ctx.led():
         found.append("no coordinator runs, and without one a scheduled task stays scheduled: `coord serve`")
     return found

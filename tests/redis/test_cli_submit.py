@@ -65,6 +65,22 @@ def test_it_says_when_the_queue_is_paused_or_nobody_will_promote(coord: Coord, r
     assert "`coord serve`" in coord("submit", "x", "--run-in", "1h").err
 
 
+def test_it_says_when_what_it_comes_after_will_not_finish(
+    coord: Coord, pool: Pool, register: Register, conn: redis.Redis
+) -> None:
+    coord("submit", "x", "--id", "broken")
+    me = register()
+    handed = pool.claim(me).handed
+    assert handed is not None
+    pool.fail(me, handed.claim, "broken", retry=False)
+    done = coord("submit", "x", "--after", "broken", "--id", "child")
+    assert done.err == "coord: what comes after broken waits: that is failed (`coord retry broken`)\n"
+    assert view.task(conn, "child").status == "deferred"
+    assert coord("submit", "x", "--after", "broken", "--allow-failure").err == ""
+    coord("retry", "broken")
+    assert coord("submit", "x", "--after", "broken").err == ""
+
+
 def test_from_standard_input_and_from_a_file(coord: Coord, conn: redis.Redis, tmp_path: Path) -> None:
     (tmp_path / "prompt.md").write_text("\ufeffüber alles 🎉\n", encoding="utf-8")
     by_file = coord("submit", "--file", "prompt.md").out.strip()
