@@ -256,7 +256,7 @@ HOOKS = [
     Command("Stop, reminded in vain", ("claim", "remind", "claim"), reminded, STOP, FAILED, FAILED,
             check=stopped),
     Command("Stop, idle", ("claim",), lambda b: b.enroll(idle=0.0), STOP, check=stopped),
-    Command("Stop, idle after a wait", ("claim", "BLPOP", "claim"), lambda b: b.enroll(idle=0.3), STOP,
+    Command("Stop, idle after a wait", ("claim", "BLPOP", "claim"), lambda b: b.enroll(idle=0.15), STOP,
             check=stopped),
     Command("Stop, draining", ("claim",), draining, STOP, {"t": "queued"}, check=stopped),
     Command("Stop, ended by a signal while it waits", ("claim", "BLPOP", "leave"), enrolled, STOP,

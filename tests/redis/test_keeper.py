@@ -183,6 +183,20 @@ def test_frozen_longer_than_the_lease_it_is_given_up_on_and_comes_back_as_a_new_
 
 
 @pytest.mark.settings(lease="1.5s", beat="300ms")
+def test_a_silent_session_is_not_given_up_on_while_it_lives(
+    session: Start, submit: Submit, conn: redis.Redis, serve: Serve
+) -> None:
+    one = session("w1")
+    one.start()
+    submit(id="t")
+    claim = handed(one)
+    serve()
+    time.sleep(4.0)  # thinking, for more than two leases; the reaper believes after one
+    assert holder(conn, "t") == "started w1"
+    assert one.bash(f"coord-worker complete {claim}").returncode == 0
+
+
+@pytest.mark.settings(lease="1.5s", beat="300ms")
 def test_one_that_held_nothing_is_told_nothing_when_it_comes_back(
     session: Start, submit: Submit, conn: redis.Redis, pool: Pool
 ) -> None:
