@@ -217,7 +217,10 @@ def serve(settings: Settings, log: Log) -> None:
         redis.RedisError: It cannot even begin: no Redis, or no right to lead.
     """
     service = Service(settings, log)
-    service.begin()
-    signal.signal(signal.SIGTERM, service.stop)
-    signal.signal(signal.SIGINT, service.stop)
-    service.run()
+    before = {number: signal.signal(number, service.stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        service.begin()
+        service.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
