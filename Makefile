@@ -31,6 +31,7 @@ test: $(VENV)/.with-test ## all tests, against a real redis-server
 
 check: $(VENV)/.with-check ## ruff, mypy --strict, import-linter, the Lua lint
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tools.lua_lint

@@ -276,4 +276,3 @@ class Late(redis.Redis):
 
             setattr(pipe, "execute", late)  # noqa: B010  (mypy allows no assignment to a method)
         return pipe
-

@@ -272,5 +272,3 @@ class PoolMachine(ClockRules, ForeignRules):
     @rule(kind=st.sampled_from(("unleased", "unlisted", "deferred", "forgotten")))
     def coordinator_sweeps(self, kind: str) -> None:
         self.sweep(kind)
-
-
