@@ -19,6 +19,7 @@ COMMANDS = {
     "requeue": "tasks", "result": "tasks", "resume": "workers", "retry": "tasks", "serve": "service",
     "settings": "service", "submit": "submit", "task": "tasks", "tasks": "tasks", "trigger": "service",
     "up": "service", "wait": "tasks", "workers": "workers",
+    "stats": "stats",
 }  # fmt: skip
 
 #: Python names of commands that are not the command's own.
@@ -64,6 +65,7 @@ HELP = {
     "retry": "Run failed or cancelled tasks again.",
     "serve": "Run the coordinator.",
     "settings": "Show the settings in force.",
+    "stats": "Show throughput, waiting and running times by queue.",
     "submit": "Enqueue a task, or a file of them.",
     "task": "Show one task.",
     "tasks": "List tasks.",

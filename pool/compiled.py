@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: Raise it when the file's layout changes: an older file is then compiled anew.
-FORMAT = 1
+FORMAT = 2
 NAME = "compiled.json"
 #: What a helper that is called by hand keeps in HOME: without any COORD_* variable of that call.
 BY_HAND = "helper.json"

@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     sweep: Duration = Field(30.0, gt=0, description="time between two searches for strays")
     active_window: Duration = Field(120.0, gt=0, description="a worker heard of since then is active")
     worker_memory: Duration = Field(3600.0, gt=0, description="stopped and dead workers are remembered")
+    stats_ttl: Duration = Field(
+        30 * 86400.0, ge=86400, description="what `coord stats` shows by the hour is kept for so long"
+    )
     backstop: Duration = Field(86400.0, gt=0, description="RQ's own deadlines are parked so far ahead")
 
     trigger_channel: str = Field("claude-trigger", description="pub/sub channel of triggers")

@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import redis
@@ -243,6 +244,20 @@ def queued(connection: redis.Redis, queue: str, limit: int) -> list[TaskView]:
         # A claim takes the oldest of the lists' heads: just what a merge of them yields.
         found += heapq.merge(*lists, key=lambda each: each.created_at or "")
     return found[:limit]
+
+
+def enqueued(connection: redis.Redis, ids: Sequence[str]) -> list[float | None]:
+    """When each was put into its queue (seconds since 1970); None where that is not known."""
+    pipe = connection.pipeline(transaction=False)
+    for task_id in ids:
+        pipe.hget(keys.key("job", task_id), "enqueued_at")
+    found: list[float | None] = []
+    for raw in pipe.execute():
+        try:
+            found.append(datetime.fromisoformat(_text(raw)).timestamp())
+        except ValueError:
+            found.append(None)
+    return found
 
 
 def in_registry(connection: redis.Redis, status: str, queue: str, limit: int) -> list[TaskView]:

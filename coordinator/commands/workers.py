@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import time
 from collections import Counter
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any
 
 import click
-import redis
 from rich.console import Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from coordinator.commands import common
-from pool import connect, keys, model, units, view
+from coordinator.commands import common, live
+from pool import keys, model, units, view
 from pool.errors import UnknownWorker, UsageError
 
 
@@ -31,7 +27,10 @@ def workers(watch: bool, everyone: bool, as_json: bool) -> None:
     """
     with common.opened() as ctx:
         if watch:
-            _watch(ctx, everyone, as_json)
+            live.watch(
+                ctx, as_json, partial(view.workers, ctx.connection, departed=everyone),
+                lambda found: common.show(*_table(found)), partial(_picture, ctx),
+            )  # fmt: skip
         found = view.workers(ctx.connection, departed=everyone)
         if as_json:
             common.dump(found)
@@ -42,29 +41,6 @@ def workers(watch: bool, everyone: bool, as_json: bool) -> None:
             click.echo("no workers")
         if not ctx.led():
             common.warn("no coordinator runs, so nothing is reaped, scheduled or triggered: `coord serve`")
-
-
-def _watch(ctx: common.Context, everyone: bool, as_json: bool) -> NoReturn:
-    """Look again each second, through outages too, until Ctrl-C."""
-    live = Live(console=common.console, auto_refresh=False, transient=False)
-    with contextlib.nullcontext() if as_json or common.layout() == "flat" else live:
-        while True:
-            try:
-                found = view.workers(ctx.connection, departed=everyone)
-                if as_json:
-                    common.dump(found, indent=None)
-                elif common.layout() == "flat":
-                    common.show(*_table(found))
-                else:
-                    live.update(_picture(ctx, found), refresh=True)
-            except redis.RedisError as error:
-                if not live.is_started:
-                    raise
-                live.update(
-                    common.cell(f"coord: {connect.trouble(ctx.settings, error)}", "red"), refresh=True
-                )
-            sys.stdout.flush()
-            time.sleep(1.0)
 
 
 def _picture(ctx: common.Context, found: list[view.WorkerView]) -> Group:

@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- The worker lives. Renews its registration and, once confirmed, its claim. The one transition that
 -- writes no event unless it carries progress: nothing changes but the time.
 -- ARGV: 1 worker, 2 epoch ('' the current one), 3 task ('' whatever it holds), 4 token, 5 progress text

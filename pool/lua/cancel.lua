@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- Cancel a task that has not ended. A worker that holds it learns from its next beat.
 -- ARGV: 1 task, 2 reason
 -- Returns {'canceled', status before, worker} or {'no', status} ('' when there is no such task).
@@ -19,5 +19,6 @@ end
 call('HSET', job, 'status', 'canceled', 'ended_at', iso(NOW), 'pool_error', ARGV[2])
 call('ZADD', K.canceled(queue), whole(NOW), id)
 free_unique(id)
+count(queue, 'canceled')
 event('canceled', id, f[4] or '', queue, ARGV[2])
 return {'canceled', status, status == 'started' and f[4] or ''}

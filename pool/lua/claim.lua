@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- Give a worker its next task: the highest priority present, then the oldest, among its queues.
 -- ARGV: 1 worker, 2 epoch ('' the current one), 3 ticket ('' a helper; 'new' a Stop hook's first
 -- look; N its further ones), 4 64 random bits (hex), 5 seconds for which the caller will wait on its
@@ -8,7 +8,7 @@
 --   'gone', '', state of that registration ('' when it was replaced or forgotten)
 --   'superseded', ticket
 --   'held', ticket, id, token, queue, data, attempts, provisional, parked, title
---   'task', ticket, id, token, queue, data, attempts, '', '', title
+--   'task', ticket, id, token, queue, data, attempts, provisional, '', title
 --   'inspect', ticket, id, data, queue          not of our making: look, then adopt or bury
 --   'stop', ticket, reason                      let it stop: the worker is 'stopped' now
 --   'parked', ticket, seconds (-1: no end known), reason
@@ -37,13 +37,12 @@ touch(worker)
 if f[11] then call('HDEL', key, 'rung') end
 if unpark_if_due(worker) then f[10] = false end
 
-local function show(verdict, id, token, queue)
-  local j = call('HMGET', K.job(id), 'data', 'pool_attempts', 'pool_provisional', 'pool_parked', 'description')
-  return {verdict, ticket, id, token, queue, j[1], j[2] or '0', j[3] or '', j[4] or '', j[5] or ''}
-end
 if f[7] then
   local id, token, queue = held(worker, epoch)
-  if id then return show('held', id, token, queue) end
+  if id then
+    local j = call('HMGET', K.job(id), 'data', 'pool_attempts', 'pool_provisional', 'pool_parked', 'description')
+    return {'held', ticket, id, token, queue, j[1], j[2] or '0', j[3] or '', j[4] or '', j[5] or ''}
+  end
 end
 if f[10] then
   local due = tonumber(f[8] or 0)
@@ -108,20 +107,19 @@ if id and not ours then return {'inspect', ticket, id, call('HGET', K.job(id), '
 if id then
   if index == 0 then call('LPOP', K.queue(queue)) else call('LREM', K.queue(queue), 1, id) end
   local job, at = K.job(id), iso(NOW)
+  local j = call('HMGET', job, 'timeout', 'enqueued_at', 'pool_attempts', 'data', 'description')
+  measure(queue, 'w', ago(j[2]))
   local token = whole(call('INCR', 'pool:fence')) .. '-' .. ARGV[4]
-  local timeout = tonumber(call('HGET', job, 'timeout') or L.task_timeout)
+  local timeout = tonumber(j[1] or L.task_timeout)
   local due = timeout > 0 and NOW + timeout or NOW + 315360000
-  call('HSET', job, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker,
-    'pool_token', token, 'pool_worker', worker, 'pool_epoch', epoch, 'pool_timeout_at', stamp(due))
+  local attempts = whole(tonumber(j[3] or 0) + 1)
   -- The last three are there only when RQ's own code ended the last run: it knows none of our fields.
   call('HDEL', job, 'pool_shun', 'pool_shun_until', 'pool_provisional', 'pool_parked', 'pool_progress')
+  call('HSET', job, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker,
+    'pool_token', token, 'pool_worker', worker, 'pool_epoch', epoch, 'pool_timeout_at', stamp(due),
+    'pool_attempts', attempts, hook and 'pool_provisional' or 'pool_attempts', hook and '1' or attempts)
   call('PERSIST', job)
-  call('HINCRBY', job, 'pool_attempts', 1)
-  local lease = math.min(NOW + L.lease, due)
-  if hook then
-    call('HSET', job, 'pool_provisional', '1')
-    lease = math.min(NOW + L.provisional, due)
-  end
+  local lease = math.min(NOW + (hook and L.provisional or L.lease), due)
   call('ZADD', 'pool:leases', stamp(lease), id)
   local parked, execution = whole(NOW + L.backstop), K.execution(id, token)
   call('ZADD', K.started(queue), parked, id .. ':' .. token)
@@ -131,12 +129,12 @@ if id then
     'worker_name', worker)
   call('EXPIRE', execution, whole(L.backstop + 60))
   unwait(worker, f[2])
-  call('HSET', key, 'claim', id, 'token', token, 'claim_queue', queue, 'active_at', stamp(NOW))
   call('HDEL', key, 'reminders', 'prompted', 'lost', 'lost_why')
-  set_state(worker, hook and 'waiting' or 'working', 'claimed ' .. id)
+  call('HSET', key, 'claim', id, 'token', token, 'claim_queue', queue, 'active_at', stamp(NOW),
+    'state', hook and 'waiting' or 'working', 'state_at', stamp(NOW), 'evidence', 'claimed ' .. id)
   call('HSET', K.worker(worker), 'state', 'busy', 'current_job', id)
   event('claimed', id, worker, queue, token)
-  return show('task', id, token, queue)
+  return {'task', ticket, id, token, queue, j[4], attempts, hook and '1' or '', '', j[5] or ''}
 end
 
 local left = tonumber(f[13]) + tonumber(f[12]) - NOW

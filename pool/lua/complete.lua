@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- Commit a result. At most one is ever committed per task.
 -- ARGV: 1 worker, 2 epoch ('' the current one), 3 task, 4 token ('' the one it holds),
 -- 5 result (base64 of JSON), 6.. name, bytes of each artifact
@@ -9,8 +9,7 @@ local verdict, token, queue = fence(id, ARGV[4], worker, epoch)
 if verdict == 2 and queue == 'finished' then return {'already', queue} end
 if verdict ~= 1 then
   if verdict == 2 then token = 'this claim has ended otherwise: ' .. (queue or '') end
-  event('refused', id, worker, '', 'complete: ' .. token)
-  return {'stale', token}
+  return refuse(id, worker, 'complete', token)
 end
 local job = K.job(id)
 local started = call('HGET', K.execution(id, token), 'created_at') or stamp(NOW)
@@ -27,8 +26,9 @@ free_unique(id)
 local woken = wake_dependents(id, 'finished')
 keep(id, K.finished(queue), ttl, '+inf')
 settle(worker, id, 'successful_job_count', NOW - tonumber(started))
-call('HSET', worker_key(worker), 'active_at', stamp(NOW))
-call('HINCRBY', worker_key(worker), 'tasks', 1)
-set_state(worker, 'working', 'completed ' .. id)
+measure(queue, 'r', NOW - tonumber(started))
+local key, now = worker_key(worker), stamp(NOW)
+call('HSET', key, 'active_at', now, 'state', 'working', 'state_at', now, 'evidence', 'completed ' .. id)
+call('HINCRBY', key, 'tasks', 1)
 event('finished', id, worker, queue, token)
 return {'done', woken}

@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- The hand-over has reached the session: the claim is no longer provisional.
 -- ARGV: 1 worker, 2 epoch, 3 task, 4 token
 -- Returns {'ok'} or {'stale', why}.

@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- A registration ends: 'died' (the process is gone: its task counts as lost and is claimable at
 -- once) or 'ended' (the session said goodbye: its task is handed back).
 -- ARGV: 1 worker, 2 epoch, 3 'died' or 'ended', 4 why

@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- The attempt failed: retry on the task's own budget, or bury it.
 -- ARGV: 1 worker, 2 epoch, 3 task, 4 token, 5 what went wrong, 6 the same as base64(zlib), 7 '1' may
 -- be retried
@@ -9,8 +9,7 @@ local verdict, token, queue = fence(id, ARGV[4], worker, epoch)
 if verdict == 2 and queue ~= 'finished' then return {'already', queue or ''} end
 if verdict ~= 1 then
   if verdict == 2 then token = 'it was completed by this claim' end
-  event('refused', id, worker, '', 'fail: ' .. token)
-  return {'stale', token}
+  return refuse(id, worker, 'fail', token)
 end
 local started = call('HGET', K.execution(id, token), 'created_at') or stamp(NOW)
 detach(id, queue, token)

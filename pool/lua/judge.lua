@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- A job on our queues that we did not make was looked at: adopt it (it is a task, sent by RQ's own
 -- API), or put it among the dead letters.
 -- ARGV: 1 job, 2 RQ queue, 3 'adopt' or 'bury', 4 title or reason, 5 reason as base64(zlib)
@@ -10,6 +10,7 @@ if ARGV[3] == 'adopt' then
   call('HSET', job, 'pool_kind', 'task', 'description', ARGV[4], 'pool_retries', f[3] or '0')
   if not call('HGET', job, 'result_ttl') then call('HSET', job, 'result_ttl', whole(L.result_ttl)) end
   call('ZADD', 'pool:tasks', 'NX', stamp(NOW), id)
+  count(queue, 'submitted')
   event('adopted', id, '', queue, '')
   return {'ok'}
 end

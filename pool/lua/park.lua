@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- The worker waits for a quota reset or a person: alive, keeps its claim, spends nothing.
 -- ARGV: 1 worker, 2 epoch, 3 until (seconds since 1970; '0' no end known), 4 reason
 -- Returns {'parked', task} or {'gone'}.

@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- Move what is due (run-at, retries, releases) into its queue, and ring for foreign producers.
 -- ARGV: 1 leader's token, 2 how many per queue at most
 -- Returns {'ok', task, ...} or {'not-leader'}.

@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- A prompt begins a turn: any older hook of this session is over, and a person may be in the talk.
 -- ARGV: 1 worker, 2 epoch, 3 '1' when a person typed it
 -- Returns {'ok'}, {'gone', state}, or {'held', ticket, id, token, queue, data, attempts, provisional,

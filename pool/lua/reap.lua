@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- Take back what dead workers held, what was never confirmed, and what ran past its own timeout.
 -- ARGV: 1 leader's token ('' an operator's own reap), 2 '1' when expired leases may be believed (no
 -- outage just ended), 3 how many at most

@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- Make a process (or a program under a name) a worker of the pool.
 -- ARGV: 1 worker, 2 process key ('' for a program without a session), 3 session id, 4 host, 5 pid,
 -- 6 queues (comma-separated), 7 idle limit (s), 8 max tasks, 9 directory, 10 RQ's version,

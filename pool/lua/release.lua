@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- Hand a task back, unharmed: no attempt is spent.
 -- ARGV: 1 worker, 2 epoch, 3 task, 4 token, 5 reason, 6 delay in seconds ('' grows by itself),
 -- 7 '1' counts against the release budget
@@ -9,8 +9,7 @@ local verdict, token, queue = fence(id, ARGV[4], worker, epoch)
 if verdict == 2 and queue ~= 'finished' then return {'already', queue or ''} end
 if verdict ~= 1 then
   if verdict == 2 then token = 'it was completed by this claim' end
-  event('refused', id, worker, '', 'release: ' .. token)
-  return {'stale', token}
+  return refuse(id, worker, 'release', token)
 end
 detach(id, queue, token)
 settle(worker, id)

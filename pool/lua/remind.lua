@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- A session wants to stop and holds a task: let it (a person, a background task), remind it, or, after
 -- too many reminders without a tool call in between, fail the task.
 -- ARGV: 1 worker, 2 epoch, 3 tool calls so far ('' unknown), 4 '1' when background tasks run

@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- Put a task back into its queue. 'retry': one that failed or was cancelled, with fresh budgets;
 -- 'requeue': one that runs (it is taken from its worker, nothing counted) or is scheduled.
 -- ARGV: 1 task, 2 'retry' or 'requeue', 3 reason
@@ -34,5 +34,6 @@ elseif status == 'scheduled' then
 else
   return {'no', status}
 end
+count(queue, 'requeued')
 event('requeued', id, f[4] or '', queue, mode .. ' from ' .. status)
 return {outcome, status, f[4] or ''}

@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- Enqueue tasks: all of them or none.
 -- ARGV: 1 key of a staged list of records ('' when the records follow), 2.. records.
 -- A record is length-prefixed text (4 bytes, big end first): id, RQ queue, not before (seconds since
@@ -87,6 +87,7 @@ for index, r in ipairs(records) do
     else
       push(id, queue, r[6] == '1')
     end
+    count(queue, 'submitted')
     event('submitted', id, '', queue, status)
     out[#out + 1] = id
     out[#out + 1] = status

@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- Put right what should not exist. Each candidate was found by looking, and is judged here again.
 -- ARGV: 1 leader's token ('' an operator), 2 kind, 3.. candidates
 --   'unlisted'   task: status queued, but in no list (lost by RQ's own LPOP, or with a plain worker that

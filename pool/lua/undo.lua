@@ -1,4 +1,4 @@
--- include: base worker task
+-- include: base stats worker task
 -- Undo what a plain `rq worker` without our serializer did to a task that it could not even read: back
 -- to the front of its queue, without an attempt. Where RQ's own retry came first (it keeps no result),
 -- what tells is a spent retry that the pool knows nothing of.

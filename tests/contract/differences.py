@@ -30,6 +30,7 @@ LISTED = (
     Listed("pool:events", "only ours", "every transition writes an event"),
     Listed("pool:fence", "only ours", "counter of claims"),
     Listed("pool:leases", "only ours", "deadlines of claims on the server's clock"),
+    Listed("pool:stats:*", "only ours", "counters, and what they were by the minute and the hour"),
     Listed("pool:tasks", "only ours", "every task by the time it was made"),
     Listed("pool:worker:w", "only ours", "a worker's registration"),
     Listed("pool:workers", "only ours", "live workers"),

@@ -23,6 +23,14 @@ local function fence(id, token, worker, epoch)
   return 0, 'it is ' .. f[2] .. ' now'
 end
 
+-- A commit that came too late, or from another.
+local function refuse(id, worker, what, why)
+  local queue = call('HGET', K.job(id), 'origin')
+  if queue then count(queue, 'refused') end
+  event('refused', id, worker, queue or '', what .. ': ' .. why)
+  return {'stale', why}
+end
+
 -- Take the task out of everything that says it runs.
 local function detach(id, queue, token)
   call('ZREM', K.started(queue), id .. ':' .. token)
@@ -41,11 +49,12 @@ local function settle(worker, id, counter, seconds)
       'reminders', 'prompted')
   end
   local rq = K.worker(worker)
-  if call('HGET', rq, 'current_job') == id then
+  local current = call('HGET', rq, 'current_job')
+  if current == id then
     call('HDEL', rq, 'current_job')
     call('HSET', rq, 'state', 'idle')
   end
-  if call('EXISTS', rq) == 1 then
+  if current or call('EXISTS', rq) == 1 then
     if counter then call('HINCRBY', rq, counter, 1) end
     if seconds then call('HINCRBYFLOAT', rq, 'total_working_time', stamp(seconds)) end
   end
@@ -157,6 +166,7 @@ end
 -- The task has failed for good. `b64` is RQ's exc_string: base64(zlib(text)).
 local function bury(id, queue, text, b64, worker, token, started)
   local job = K.job(id)
+  count(queue, 'failed')
   local ttl = tonumber(call('HGET', job, 'failure_ttl') or L.failure_ttl)
   call('HSET', job, 'status', 'failed', 'ended_at', iso(NOW), 'pool_error', text)
   local fields = {'type', 2, 'worker_name', worker, 'exc_string', b64}
@@ -184,6 +194,7 @@ local function fail_task(id, queue, text, b64, worker, token, started, may_retry
     bury(id, queue, text, b64, worker, token, started)
     return 'failed'
   end
+  count(queue, 'retried')
   local intervals = {}
   for number in string.gmatch(f[2] or '', '%d+') do intervals[#intervals + 1] = tonumber(number) end
   local delay = intervals[math.max(#intervals - left, 0) + 1] or 0
@@ -205,6 +216,7 @@ end
 -- Its worker is lost: back to the front, on a budget of its own.
 local function lose_task(id, queue, why)
   local losses = call('HINCRBY', K.job(id), 'pool_losses', 1)
+  count(queue, 'lost')
   if losses >= L.loss_limit then
     bury(id, queue, L.poison_text, L.poison_b64, '', '', '')
     return 'failed'
@@ -218,6 +230,7 @@ end
 local function release_task(id, queue, worker, reason, delay, counted)
   local job = K.job(id)
   call('HINCRBY', job, 'pool_attempts', -1)
+  count(queue, counted and 'released' or 'returned')
   if counted then
     local count = call('HINCRBY', job, 'pool_releases', 1)
     if count > L.release_limit then
