@@ -62,11 +62,11 @@ def problems(path: Path, parts: dict[str, set[str]]) -> Iterator[str]:
         head = text.split("\nlocal ", 1)[0]
         if "Returns" not in head or "ARGV" not in head:
             yield "its header says nothing of ARGV, or of what it Returns"
-        if "event(" not in text:
+        if not any(written in text for written in ("event(", "enqueue(")):
             yield "it writes no event (every transition writes one)"
     else:
         # A part stands on the parts before it, in this order.
-        order = ["base", "stats", "worker", "task"]
+        order = ["base", "stats", "worker", "task", "enqueue"]
         for part in order[: order.index(path.stem)] if path.stem in order else []:
             included |= parts[part]
     yield from scopes(tree, GLOBALS | included, path.parent != FOLDER)
