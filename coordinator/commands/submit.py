@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from coordinator import submission
-from coordinator.commands import common
+from coordinator.commands import common, description
 from pool import model, view
 from pool import settings as settings_module
 from pool.errors import UsageError
@@ -21,36 +19,17 @@ _LONG = 120.0
 
 @click.command()
 @click.argument("prompt", required=False)
-@click.option("-f", "--file", "file", metavar="FILE", help="Read the prompt from a file.")
 @click.option(
     "--from", "source", metavar="FILE", help="A file of JSON lines ('-': standard input): all of it or none."
 )
 @click.option("--id", "task_id", metavar="ID", help="The task's id (default: made).")
-@click.option("--title", help="The title (default: the prompt's first line).")
-@click.option(
-    "--context", multiple=True, metavar="FILE", help="A file to be inlined (bounded by context_limit)."
-)
-@click.option("--read", multiple=True, metavar="PATH", help="A path that the session is told to read.")
-@click.option("--cwd", metavar="DIR", help="The directory to work in (default: this one; '' for none).")
-@click.option(
-    "-q", "--queue", metavar="NAME", help="The queue (a queue is also how a task asks for a capability)."
-)
-@click.option(
-    "-p", "--priority", type=click.Choice([p.value for p in model.Priority]), help="Default: normal."
-)
-@click.option("--retries", type=int, help="How often it is tried again after a failure (default 0).")
-@click.option("--backoff", metavar="DURATIONS", help="Waits before the retries: 10s,1m,10m.")
-@click.option(
-    "--timeout", metavar="DURATION", help="It may run for so long (default: the setting task_timeout, 2h)."
-)
+@description.options
 @click.option("--run-at", metavar="TIME", help="Not before: 2026-01-31T12:00 (local time) or ...Z.")
 @click.option("--run-in", metavar="DURATION", help="Not before so long has passed: 10m.")
 @click.option(
     "--after", multiple=True, metavar="ID", help="A task that must be finished first (repeat it for more)."
 )
 @click.option("--allow-failure", is_flag=True, help="With --after: a failed one will do.")
-@click.option("--unique", metavar="KEY", help="Do nothing if a live task has this key.")
-@click.option("--check", metavar="COMMAND", help="A command that must pass (kept with the task).")
 @common.as_json
 def submit(prompt: str | None, file: str | None, source: str | None, as_json: bool, **given: Any) -> None:
     """Enqueue a task: PROMPT, '-' for standard input, --file or --from.
@@ -62,9 +41,9 @@ def submit(prompt: str | None, file: str | None, source: str | None, as_json: bo
     """
     if sum(x is not None for x in (prompt, file, source)) != 1:
         raise UsageError("give one of: a prompt, '-', --file FILE, --from FILE")
-    fields = _fields(given)
+    fields = description.fields(given)
     settings = settings_module.load()
-    cwd = "" if fields.get("cwd") == "" else _here()
+    cwd = "" if fields.get("cwd") == "" else description.here()
     where: list[str] = []
     if source is not None:
         if fields:
@@ -72,9 +51,7 @@ def submit(prompt: str | None, file: str | None, source: str | None, as_json: bo
             raise UsageError(f"--from takes all from the file, not {names}")
         specs, where = _read(source, settings.batch_limit)
     else:
-        if fields.get("cwd"):
-            fields["cwd"] = os.path.abspath(fields["cwd"])
-        specs = [model.parse_spec({"prompt": _prompt(prompt, file), **fields})]
+        specs = [model.parse_spec({"prompt": description.prompt(prompt, file), **fields})]
     # One script enqueues all of a file; the longest takes a few seconds, and is not to be asked for twice.
     with common.opened(**({"socket_timeout": _LONG} if where else {})) as ctx:
         if len(specs) > submission.DIRECT:
@@ -87,56 +64,17 @@ def submit(prompt: str | None, file: str | None, source: str | None, as_json: bo
         common.warn(warning)
 
 
-def _here() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        raise UsageError(
-            "the current directory is gone: name another with --cwd, or none with --cwd ''"
-        ) from None
-
-
-def _prompt(prompt: str | None, file: str | None) -> str:
-    if prompt is None:
-        return submission.read_prompt(str(file))
-    if prompt != "-":
-        return prompt
-    try:
-        return sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError:
-        raise UsageError("standard input is not text (UTF-8)") from None
-
-
 def _warnings(
     ctx: common.Context, specs: list[model.TaskSpec], done: list[submission.Submitted]
 ) -> list[str]:
     """What keeps the tasks from being done now, and is not their own business."""
-    queues = {spec.queue or ctx.settings.queue for spec in specs}
-    found = [
-        f"no worker serves the queue {queue!r} now; what waits there waits for one"
-        for queue in submission.unserved(ctx.connection, queues)
-    ]
-    paused: Any = ctx.connection.smembers("pool:paused")
-    held = sorted(queues & {name.decode() for name in paused})
-    found += [f"the queue {queue!r} is paused: `coord resume {queue}`" for queue in held]
+    found = description.hindrances(ctx, (spec.queue or ctx.settings.queue for spec in specs))
     parents = sorted({parent for spec in specs if not spec.allow_failure for parent in spec.after})
     for each in view.tasks(ctx.connection, parents):
         if each.status in (model.Status.FAILED, model.Status.CANCELED):
             found.append(f"what comes after {each.id} waits: that is {each.status} (`coord retry {each.id}`)")
     if any(each.status == "scheduled" for each in done) and not ctx.led():
         found.append("no coordinator runs, and without one a scheduled task stays scheduled: `coord serve`")
-    return found
-
-
-def _fields(given: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a task that the options set."""
-    found: dict[str, Any] = {}
-    for name, value in given.items():
-        if value is None or value is False or value == ():
-            continue
-        found["id" if name == "task_id" else name] = list(value) if isinstance(value, tuple) else value
-    if "backoff" in found:
-        found["backoff"] = [part for part in str(found["backoff"]).split(",") if part]
     return found
 
 

@@ -1,0 +1,105 @@
+"""The options that describe a task, which `coord submit` and `coord schedule add` share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from coordinator import submission
+from coordinator.commands import common
+from pool import model
+from pool.errors import UsageError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("-f", "--file", "file", metavar="FILE", help="Read the prompt from a file."),
+    click.option("--title", help="The title (default: the prompt's first line)."),
+    click.option(
+        "--context", multiple=True, metavar="FILE", help="A file to be inlined (bounded by context_limit)."
+    ),
+    click.option("--read", multiple=True, metavar="PATH", help="A path that the session is told to read."),
+    click.option("--cwd", metavar="DIR", help="The directory to work in (default: this one; '' for none)."),
+    click.option(
+        "-q", "--queue", metavar="NAME", help="The queue (a queue is also how a task asks for a capability)."
+    ),
+    click.option(
+        "-p", "--priority", type=click.Choice([p.value for p in model.Priority]), help="Default: normal."
+    ),
+    click.option("--retries", type=int, help="How often it is tried again after a failure (default 0)."),
+    click.option("--backoff", metavar="DURATIONS", help="Waits before the retries: 10s,1m,10m."),
+    click.option(
+        "--timeout",
+        metavar="DURATION",
+        help="It may run for so long (default: the setting task_timeout, 2h).",
+    ),
+    click.option("--unique", metavar="KEY", help="Do nothing if a live task has this key."),
+    click.option("--check", metavar="COMMAND", help="A command that must pass (kept with the task)."),
+)
+
+
+def options(command: _F) -> _F:
+    """Give a command these options."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def fields(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a task that the options set."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None or value is False or value == ():
+            continue
+        found["id" if name == "task_id" else name] = list(value) if isinstance(value, tuple) else value
+    if "backoff" in found:
+        found["backoff"] = [part for part in str(found["backoff"]).split(",") if part]
+    if found.get("cwd"):
+        found["cwd"] = os.path.abspath(found["cwd"])
+    return found
+
+
+def here() -> str:
+    """The directory to work in when none is named.
+
+    Raises:
+        UsageError: It is gone.
+    """
+    try:
+        return os.getcwd()
+    except OSError:
+        raise UsageError(
+            "the current directory is gone: name another with --cwd, or none with --cwd ''"
+        ) from None
+
+
+def prompt(given: str | None, file: str | None) -> str:
+    """The prompt: as given, of standard input ('-'), or of a file.
+
+    Raises:
+        UsageError: It cannot be read, or is not text.
+    """
+    if given is None:
+        return submission.read_prompt(str(file))
+    if given != "-":
+        return given
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise UsageError("standard input is not text (UTF-8)") from None
+
+
+def hindrances(ctx: common.Context, queues: Iterable[str]) -> list[str]:
+    """What keeps tasks of these queues from being done now, in lines to warn with."""
+    wanted = set(queues)
+    found = [
+        f"no worker serves the queue {queue!r} now; what waits there waits for one"
+        for queue in submission.unserved(ctx.connection, wanted)
+    ]
+    paused: Any = ctx.connection.smembers("pool:paused")
+    held = sorted(wanted & {name.decode() for name in paused})
+    return found + [f"the queue {queue!r} is paused: `coord resume {queue}`" for queue in held]
