@@ -19,7 +19,7 @@ COMMANDS = {
     "requeue": "tasks", "result": "tasks", "resume": "workers", "retry": "tasks", "serve": "service",
     "settings": "service", "submit": "submit", "task": "tasks", "tasks": "tasks", "trigger": "service",
     "up": "service", "wait": "tasks", "workers": "workers",
-    "stats": "stats",
+    "schedule": "schedule", "stats": "stats",
 }  # fmt: skip
 
 #: Python names of commands that are not the command's own.
@@ -63,6 +63,7 @@ HELP = {
     "result": "Print a task's result.",
     "resume": "Resume a paused queue, or all.",
     "retry": "Run failed or cancelled tasks again.",
+    "schedule": "Make tasks by the clock: cron expressions, intervals.",
     "serve": "Run the coordinator.",
     "settings": "Show the settings in force.",
     "stats": "Show throughput, waiting and running times by queue.",

@@ -15,6 +15,7 @@ from typing import Any
 import redis
 
 from coordinator.reaper import Guard
+from coordinator.schedules import Schedules
 from coordinator.sweeper import Sweeper
 from coordinator.triggers import Triggers
 from pool import clock, connect
@@ -70,10 +71,11 @@ class Service:
         self.stopping.set()
 
     def tick(self) -> None:
-        """One round: lead or follow; as leader reap, promote, read the durable triggers, sweep."""
+        """One round: lead or follow; as leader reap, promote, run schedules, read triggers, sweep."""
         if self._attempt("lead", self._lead) and self.leader:
             self._attempt("reap", self._reap)
             self._attempt("promote", self._promote)
+            self._attempt("run schedules", self._run_schedules)
             self._attempt("read triggers", self._read_triggers)
             if clock.mono() - self._swept >= self.settings.sweep:
                 self._swept = clock.mono()
@@ -116,6 +118,10 @@ class Service:
     def _promote(self) -> None:
         for task_id in self.pool.promote(self.token):
             self.log(f"task {task_id} is due")
+
+    def _run_schedules(self) -> None:
+        for line in self.schedules.round(self._server_time):
+            self.log(line)
 
     def _read_triggers(self) -> None:
         for line in self.triggers.read_stream():
@@ -177,6 +183,7 @@ class Service:
         self.connection = connect.client(self.settings, socket_timeout=5.0)
         self.pool = connect.pool(self.settings, self.connection)
         self.sweeper = Sweeper(self.connection, self.pool)
+        self.schedules = Schedules(self.connection, self.pool, self.settings, self.token)
         self.triggers = Triggers(self.connection, self.pool, self.settings, self.token)
 
     def _follow(self) -> None:

@@ -231,9 +231,12 @@ def read_context(spec: TaskSpec, settings: Settings) -> list[dict[str, str]]:
 
 
 def record(
-    spec: TaskSpec, settings: Settings, now: float, cwd: str = "", upload: str = ""
-) -> tuple[str, bytes]:
+    spec: TaskSpec, settings: Settings, now: float, cwd: str = "", upload: str = "",
+    context: list[dict[str, str]] | None = None,
+) -> tuple[str, bytes]:  # fmt: skip
     """The task's id and its record for submit.lua: length-prefixed text. ``upload`` names the submission.
+
+    ``context`` is what read_context() gave before; without it the files are read now.
 
     Raises:
         UsageError: A bound is hit; the message names the setting.
@@ -250,7 +253,8 @@ def record(
     queue = rq_queue(spec.queue or settings.queue, spec.priority)
     timeout = math.ceil(spec.timeout if spec.timeout is not None else settings.task_timeout)
     fields: dict[str, Any] = {"prompt": spec.prompt, "title": title, "timeout": timeout}
-    given = {"context": read_context(spec, settings), "cwd": spec.cwd or cwd, "check": spec.check,
+    inlined = read_context(spec, settings) if context is None else context
+    given = {"context": inlined, "cwd": spec.cwd or cwd, "check": spec.check,
              "parents": spec.after}  # fmt: skip
     fields |= {name: value for name, value in given.items() if value}
     not_before = spec.run_at if spec.run_at is not None else now + spec.run_in if spec.run_in else None

@@ -129,6 +129,31 @@ class Pool:
         """Pause or resume a queue ('*' all); whether anything changed: pause.lua."""
         return self.verdict("pause", queue, "pause" if pause else "resume")[1] == "1"
 
+    # -- schedules ---------------------------------------------------------------------------------
+
+    def schedule(
+        self, name: str, revision: str, entry: str, due: float | None, replace: bool
+    ) -> tuple[str, bool]:
+        """Keep a schedule: ``new``, ``replaced`` or ``exists``, and whether it is paused: schedule.lua."""
+        reply = self.verdict("schedule", name, revision, entry, _moment(due), "1" if replace else "")
+        return reply[0], reply[1:] == ["1"]
+
+    def unschedule(self, names: Sequence[str]) -> str:
+        """Forget schedules, all or none; the name of which there is none, or '': unschedule.lua."""
+        return "".join(self.verdict("unschedule", *names)[1:])
+
+    def hold(self, name: str) -> str:
+        """Pause a schedule: ``paused``, ``as before`` or ``no`` (there is none): hold.lua."""
+        return _held(self.verdict("hold", name, "pause"), "paused")
+
+    def let_go(self, name: str, due: float | None, revision: str) -> str:
+        """Let a schedule go on: ``resumed``, ``as before``, ``no`` or ``changed`` meanwhile: hold.lua."""
+        return _held(self.verdict("hold", name, "resume", _moment(due), revision), "resumed")
+
+    def hold_broken(self, leader: str, name: str | bytes, due: float, why: str) -> bool:
+        """Hold a schedule that cannot be read, saying why; False if it was changed: hold.lua."""
+        return self.verdict("hold", name, "broken", _moment(due), why, leader)[0] == "ok"
+
     # -- a worker's registration -------------------------------------------------------------------
 
     def register(
@@ -286,9 +311,26 @@ class Pool:
         """Move what is due into its queue: promote.lua."""
         return self.verdict("promote", leader, batch)[1:]
 
+    def fire(
+        self, leader: str, name: str, revision: str, due: float, following: float | None,
+        left_out: str = "", tick: str = "", record: bytes = b"",
+    ) -> list[str]:  # fmt: skip
+        """Make the task of a schedule's tick, or none, and set the next tick: fire.lua."""
+        at = _moment(following)
+        return self.verdict("fire", leader, name, revision, _moment(due), at, left_out, tick, record)
+
     def sweep(self, leader: str, kind: str, candidates: Sequence[str]) -> list[str]:
         """Put right what should not exist: sweep.lua."""
         return self.verdict("sweep", leader, kind, *candidates)[1:] if candidates else []
+
+
+def _moment(at: float | None) -> str:
+    """A tick (whole seconds since 1970) for a script; None is never."""
+    return "inf" if at is None else f"{at:.17g}"
+
+
+def _held(reply: list[str], done: str) -> str:
+    return reply[0] if reply[0] != "ok" else done if reply[1] == "1" else "as before"
 
 
 def _text(part: Any) -> str:

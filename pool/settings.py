@@ -93,6 +93,10 @@ class Settings(BaseSettings):
     )
     backstop: Duration = Field(86400.0, gt=0, description="RQ's own deadlines are parked so far ahead")
 
+    schedule_tz: str = Field("UTC", description="time zone of a schedule that names none")
+    schedule_grace: Duration = Field(60.0, ge=1, description="ticks no later than this are made, each")
+    schedule_limit: Whole = Field(100, ge=1, description="missed ticks that `--catch-up all` makes, at most")
+
     trigger_channel: str = Field("claude-trigger", description="pub/sub channel of triggers")
     trigger_stream: str = Field("claude-triggers", description="stream of durable triggers")
     trigger_allow: Names = Field([], description="task fields that a trigger may set beside the safe ones")

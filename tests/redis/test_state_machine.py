@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import redis
 
-from pool import keys
+from pool import keys, schedule
+from pool import settings as settings_module
 from pool.claim import Caller, Claim
+from pool.schedule import Entry
 from pool.scripts import Pool
 from pool.settings import Settings
 
@@ -114,6 +116,13 @@ class Story:
 
     def lead(self) -> None:
         self.conn.set("pool:leader", LEADER)
+
+    def tell_schedule(self) -> None:
+        self.lead()
+        entry = Entry(cron="* * * * *", task={"prompt": "do it"})
+        self.pool.schedule("s", "r", entry.model_dump_json(), 1.0, False)
+        record = schedule.record("s", entry, "s-1", settings_module.load(), 1.0)
+        assert self.pool.fire(LEADER, "s", "r", 1.0, None, "", "1970", record)[0] == "made"
 
     def tell_complete(self) -> None:
         me, claim = self.held()
