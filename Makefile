@@ -6,7 +6,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos clean
+.PHONY: help demo test check chaos upgrade clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -38,6 +38,9 @@ check: $(VENV)/.with-check ## ruff, mypy --strict, import-linter, the Lua lint
 
 chaos: $(VENV)/.with-test ## two thousand tasks, eight workers, killed and frozen at random
 	@$(BIN)/python -m tests.crash.chaos --tasks 2000 --workers 8
+
+upgrade: $(VENV)/.with-test ## chaos with an upgrade in the middle: two versions of every script side by side
+	@$(BIN)/python -m tests.crash.upgrade --tasks 1000 --workers 8
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .coord build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -18,8 +18,8 @@ COMMANDS = {
     "hooks": "hooks", "idle": "workers", "pause": "workers", "queues": "workers", "reap": "workers",
     "requeue": "tasks", "result": "tasks", "resume": "workers", "retry": "tasks", "serve": "service",
     "settings": "service", "submit": "submit", "task": "tasks", "tasks": "tasks", "trigger": "service",
-    "up": "service", "wait": "tasks", "workers": "workers",
-    "schedule": "schedule", "stats": "stats",
+    "schedule": "schedule", "stats": "stats", "up": "service", "versions": "versions", "wait": "tasks",
+    "workers": "workers",
 }  # fmt: skip
 
 #: Python names of commands that are not the command's own.
@@ -72,6 +72,7 @@ HELP = {
     "tasks": "List tasks.",
     "trigger": "Send a trigger: a message becomes a task.",
     "up": "Start the embedded Redis and the coordinator.",
+    "versions": "Show who runs which version; require a newer one.",
     "wait": "Wait until tasks have ended.",
     "workers": "List workers (--watch: live).",
 }

@@ -18,9 +18,9 @@ from coordinator.reaper import Guard
 from coordinator.schedules import Schedules
 from coordinator.sweeper import Sweeper
 from coordinator.triggers import Triggers
-from pool import clock, connect
+from pool import clock, connect, script_text
 from pool import settings as settings_module
-from pool.errors import RedisAway
+from pool.errors import CoordError, RedisAway
 from pool.settings import Settings
 
 Log = Callable[[str], None]
@@ -93,6 +93,7 @@ class Service:
         except Exception as error:
             known = isinstance(error, redis.RedisError)
             text = str(connect.trouble(self.settings, error)) if known else repr(error)
+            text = str(error) if isinstance(error, CoordError) else text
             if self._failing.get(what) != text:
                 self.log(f"could not {what}: {text}")
             self._failing[what] = text
@@ -182,6 +183,7 @@ class Service:
         self.url = settings_module.redis_url(self.settings)
         self.connection = connect.client(self.settings, socket_timeout=5.0)
         self.pool = connect.pool(self.settings, self.connection)
+        self.pool.preload(*script_text.names())
         self.sweeper = Sweeper(self.connection, self.pool)
         self.schedules = Schedules(self.connection, self.pool, self.settings, self.token)
         self.triggers = Triggers(self.connection, self.pool, self.settings, self.token)

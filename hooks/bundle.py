@@ -9,12 +9,11 @@ from __future__ import annotations
 import ast
 import json
 import sys
-import tomllib
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from hooks import files, template
+from pool import __version__
 from pool import settings as settings_module
 from pool.compiled import ROOT
 from pool.errors import CoordError, UsageError
@@ -54,7 +53,7 @@ def build(settings: Settings) -> str:
         for path in (_ROOT / "pool" / "lua").rglob("*.lua")
     }
     parts = [
-        _HEADER.format(mark=MARK, version=version()),
+        _HEADER.format(mark=MARK, version=__version__),
         (_ROOT / "hooks" / "single.py").read_text("utf-8"),
         f"\nSETTINGS = {_literal(_settings(settings))}\n",
         *_texts("MODULES", {name: text.replace(_FIND_PACKAGE, "") for name, text in modules().items()}),
@@ -112,15 +111,6 @@ def modules() -> dict[str, str]:
             elif _path(imported).is_file():
                 waiting += [imported, imported.partition(".")[0]]
     return dict(sorted(found.items()))
-
-
-def version() -> str:
-    """coord's version."""
-    try:
-        return metadata.version("coord")
-    except metadata.PackageNotFoundError:  # run from its source tree
-        with open(_ROOT / "pyproject.toml", "rb") as file:
-            return str(tomllib.load(file)["project"]["version"])
 
 
 def _path(name: str) -> Path:

@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from hooks import runtime, waiting
 from pool import brief, units, wire
 from pool.claim import HandOver
-from pool.errors import RedisAway
+from pool.errors import Outdated, RedisAway
 from pool.scripts import Look
 
 TYPE_CHECKING = False
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: The hook ends itself so long before the client would (seconds).
 MARGIN = 30.0
+#: The scripts that a hook may need after a wait, in which its installation may have been upgraded.
+_LATER = ("claim", "confirm", "release", "remind", "leave", "register", "judge")
 
 
 class Stop:
@@ -57,6 +59,9 @@ class Stop:
         window = max(0.0, min(waiting.jitter(self.values["recheck"]), self.deadline - now))
         try:
             look = self.hook.pool.claim(self.session.caller, self.ticket, window)
+        except Outdated as error:
+            self._let_go(f"coord: worker {self.session.caller.worker} stops: {error}")
+            return True
         except RedisAway as error:
             return self._redis_away(str(error))
         self.away, self.backoff = "", 0.1
@@ -131,6 +136,7 @@ class Stop:
         return True
 
     def _wait(self, look: Look, window: float) -> bool:
+        self.hook.pool.preload(*_LATER)
         now = time.monotonic()
         if now >= self.deadline:
             return self._come_back()
@@ -202,6 +208,9 @@ def _find(hook: runtime.Hook) -> Session | None:
     while True:
         try:
             return hook.find()
+        except Outdated as error:
+            runtime.say({"systemMessage": f"coord: this session is no worker: {error}"})
+            return None
         except RedisAway as error:
             waiter = waiter or waiting.Waiter(hook.pid)
             if time.monotonic() >= end:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import os
 import sys
 
-from pool import jsonlite, process, units
+from pool import __version__, jsonlite, process, units
 from pool.errors import RedisAway, SettingsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: Raise it when the file's layout changes: an older file is then compiled anew.
+#: Raise it when the file's layout or the settings change between two releases: a file of another format or
+#: release is compiled anew.
 FORMAT = 2
 NAME = "compiled.json"
 #: What a helper that is called by hand keeps in HOME: without any COORD_* variable of that call.
@@ -242,7 +243,8 @@ def _read_file(path: str) -> dict[str, Any] | None:
     try:
         with open(path, encoding="utf-8") as file:
             data = jsonlite.loads(file.read())
-        return data if data["format"] == FORMAT and data["values"] and data["templates"] else None
+        ours = data["format"] == FORMAT and data["coord"] == __version__
+        return data if ours and data["values"] and data["templates"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # missing, damaged or of another version
 

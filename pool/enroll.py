@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pool import local, process, units
+from pool import __version__, local, process, units
 from pool.errors import CoordError
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) 
     for _ in range(5):
         verdict, caller = pool.register(
             name, process_key, session_id, host, pid, values["queues"], values["idle_limit"],
-            values["max_tasks"], cwd, (settings.rq_version, sys.version.split()[0]),
+            values["max_tasks"], cwd, (settings.rq_version, sys.version.split()[0], __version__),
         )  # fmt: skip
         if verdict != "taken":
             break

@@ -77,3 +77,7 @@ class RedisAway(CoordError):
     """Redis cannot be reached: is it running? `coord up` starts one, COORD_REDIS_URL names another."""
 
     exit_code = EXIT_REDIS
+
+
+class Outdated(RedisAway):
+    """This coord is too old for its pool: upgrade it and start a new session. Nothing was changed."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from pool.claim import Caller, Claim, HandOver
-from pool.errors import NotRegistered, StaleClaim
+from pool.errors import NotRegistered, Outdated, StaleClaim
 from pool.script_text import ScriptTexts, exc_string
 
 TYPE_CHECKING = False
@@ -90,9 +90,17 @@ class Pool:
             reply = execute("EVALSHA", self.texts.sha(name), 0, *args)
         except Exception as error:
             if type(error).__name__ != "NoScriptError" and not str(error).startswith("NOSCRIPT"):
-                raise
-            reply = execute("EVAL", self.texts.text(name), 0, *args)
+                raise _translated(error) from None
+            try:
+                reply = execute("EVAL", self.texts.text(name), 0, *args)
+            except Exception as again:
+                raise _translated(again) from None
         return list(reply)
+
+    def preload(self, *names: str) -> None:
+        """Read scripts now: a process that lives long outlives an upgrade of the files."""
+        for name in names:
+            self.texts.sha(name)
 
     def verdict(self, name: str, *args: Any) -> list[str]:
         """Run a script whose whole reply is text."""
@@ -129,6 +137,11 @@ class Pool:
         """Pause or resume a queue ('*' all); whether anything changed: pause.lua."""
         return self.verdict("pause", queue, "pause" if pause else "resume")[1] == "1"
 
+    def floor(self, version: int, force: bool = False) -> list[str]:
+        """Ask for scripts of at least this version; what is older, if that forbids it: floor.lua."""
+        reply = self.verdict("floor", version, "1" if force else "")
+        return reply[1:] if reply[0] == "older" else []
+
     # -- schedules ---------------------------------------------------------------------------------
 
     def schedule(
@@ -158,7 +171,7 @@ class Pool:
 
     def register(
         self, worker: str, process: str, session: str, host: str, pid: int, queues: Sequence[str],
-        idle_limit: float, max_tasks: int, cwd: str, versions: tuple[str, str],
+        idle_limit: float, max_tasks: int, cwd: str, versions: tuple[str, str, str],
     ) -> tuple[str, Caller]:  # fmt: skip
         """Make a process a worker; ``new``, ``rebound``, ``attached`` or ``taken``: register.lua."""
         reply = self.verdict(
@@ -322,6 +335,11 @@ class Pool:
     def sweep(self, leader: str, kind: str, candidates: Sequence[str]) -> list[str]:
         """Put right what should not exist: sweep.lua."""
         return self.verdict("sweep", leader, kind, *candidates)[1:] if candidates else []
+
+
+def _translated(error: Exception) -> Exception:
+    """The error itself, or what it means: redis-py's and pool.wire's replies alike."""
+    return Outdated(f"{Outdated.__doc__} ({error})") if str(error).startswith("OUTDATED") else error
 
 
 def _moment(at: float | None) -> str:

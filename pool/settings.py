@@ -24,7 +24,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from pool import compiled, keys, units
+from pool import __version__, compiled, keys, units
 from pool.errors import SettingsError
 
 
@@ -192,6 +192,7 @@ def compile_values(settings: Settings) -> dict[str, Any]:
     values["redis_url"] = settings.redis_url
     return {
         "format": compiled.FORMAT,
+        "coord": __version__,
         "values": values,
         "kinds": {name: kind(name) for name in Settings.model_fields},
         "templates": keys.templates(),

@@ -81,6 +81,18 @@ class WorkerView:
     draining: bool
     parked_until: str | None
     registered_at: str | None
+    #: coord's release and its scripts' version, as this worker runs them.
+    coord: str
+    scripts: int
+
+
+@dataclass
+class CoordinatorView:
+    """A coordinator that was heard of within its leader_ttl."""
+
+    id: str
+    leads: bool
+    scripts: int
 
 
 def _text(raw: Any) -> str:
@@ -295,6 +307,7 @@ def unadopted(connection: redis.Redis, limit: int) -> list[str]:
 _WORKER_FIELDS = (
     "epoch", "state", "state_at", "evidence", "claim", "beat_at", "active_at", "idle_limit", "queues",
     "tasks", "host", "pid", "cwd", "session", "draining", "park_until", "registered_at", "parked_at",
+    "coord", "scripts",
 )  # fmt: skip
 
 
@@ -304,6 +317,15 @@ def workers(connection: redis.Redis, departed: bool = True) -> list[WorkerView]:
     live: Any = connection.zrange("pool:workers", 0, -1)
     gone: Any = connection.zrange("pool:departed", 0, -1) if departed else []
     return _workers(connection, [_text(raw) for raw in (*live, *gone)], now)
+
+
+def coordinators(connection: redis.Redis) -> list[CoordinatorView]:
+    """Every coordinator that runs, the one that leads first."""
+    leader = _text(connection.get("pool:leader"))
+    entries: Any = connection.zrangebyscore("pool:coordinators", server_time(connection), "+inf")
+    parts = [_text(raw).partition(" ") for raw in entries]
+    found = [CoordinatorView(token, token == leader, _whole(number.encode())) for number, _, token in parts]
+    return sorted(found, key=lambda each: (not each.leads, each.id))
 
 
 def worker(connection: redis.Redis, worker_id: str) -> WorkerView:
@@ -361,7 +383,8 @@ def _worker(worker_id: str, f: dict[str, bytes | None], now: float) -> WorkerVie
         queues=_text(f["queues"]).split(","), tasks=_whole(f["tasks"]), host=_text(f["host"]),
         pid=_whole(f["pid"]), cwd=_text(f["cwd"]), session=_text(f["session"]), epoch=_whole(f["epoch"]),
         draining=bool(f["draining"]), parked_until=model.utc(until) if until > 0 else None,
-        registered_at=model.utc(number("registered_at")),
+        registered_at=model.utc(number("registered_at")), coord=_text(f["coord"]),
+        scripts=_whole(f["scripts"]) or 1,
     )  # fmt: skip
 
 

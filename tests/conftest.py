@@ -91,7 +91,7 @@ def register(pool: scripts.Pool) -> Callable[..., Caller]:
         worker: str = "w1", queues: tuple[str, ...] = ("tasks",), idle: float = 600.0, process: str = ""
     ) -> Caller:
         verdict, caller = pool.register(
-            worker, process, "session", "host", 1, list(queues), idle, 0, "/", ("2.12", "3.11")
+            worker, process, "session", "host", 1, list(queues), idle, 0, "/", ("2.12", "3.11", "0.1")
         )
         assert verdict in ("new", "attached", "rebound"), verdict
         return caller

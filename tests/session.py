@@ -82,6 +82,8 @@ class Session:
     ) -> None:  # fmt: skip
         self.settings = settings
         self.folder = folder
+        #: The installation whose hooks it runs.
+        self.root = ROOT
         self.compiled = settings_module.compile_settings(settings)
         self.process: subprocess.Popen[str] | None = None
         if inside is None:
@@ -129,7 +131,7 @@ class Session:
             sys.executable,
             "-I",
             "-S",
-            str(ROOT / "hooks" / f"{name}.py"),
+            str(self.root / "hooks" / f"{name}.py"),
             "--compiled",
             str(self.compiled),
         ]

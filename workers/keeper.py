@@ -37,6 +37,7 @@ class Keeper:
         self.caller = caller
         self.watch = process.Watch(session.pid, session.key)
         self.pool = scripts.Pool(wire.Connection(settings.url), settings.values, settings.templates)
+        self.pool.preload("beat", "complete", "deregister", "register")
         self.beat = float(settings["beat"])
         self._problem = ""
 

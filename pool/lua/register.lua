@@ -2,7 +2,7 @@
 -- Make a process (or a program under a name) a worker of the pool.
 -- ARGV: 1 worker, 2 process key ('' for a program without a session), 3 session id, 4 host, 5 pid,
 -- 6 queues (comma-separated), 7 idle limit (s), 8 max tasks, 9 directory, 10 RQ's version,
--- 11 Python's version
+-- 11 Python's version, 12 coord's version
 -- Returns {'new' | 'rebound' | 'attached', worker, epoch} or {'taken', worker, epoch}: the name
 -- belongs to another live process.
 -- Invariant: a new registration is a new owner; what the old one held is taken back.
@@ -47,7 +47,8 @@ local ticket = call('HGET', key, 'ticket') or '0'
 call('DEL', key)
 call('HSET', key, 'epoch', epoch, 'process', process, 'session', ARGV[3], 'host', ARGV[4], 'pid', ARGV[5],
   'queues', ARGV[6], 'idle_limit', ARGV[7], 'max_tasks', ARGV[8], 'cwd', ARGV[9], 'tasks', 0,
-  'registered_at', stamp(NOW), 'active_at', stamp(NOW), 'ticket', ticket)
+  'registered_at', stamp(NOW), 'active_at', stamp(NOW), 'ticket', ticket, 'coord', ARGV[12],
+  'scripts', VERSION)
 set_state(worker, 'starting', 'registered')
 if process ~= '' then
   call('SET', 'pool:process:' .. process, worker .. ' ' .. epoch, 'EX', 604800)

@@ -35,7 +35,7 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 from rq.version import VERSION
 
-from pool import connect, keys, model, payload
+from pool import __version__, connect, keys, model, payload
 from pool import settings as settings_module
 from pool.settings import Settings
 from tests.contract import keyspace
@@ -189,8 +189,8 @@ def told_by_us(connection: redis.Redis, settings: Settings, look: Callable[[str]
     return run
 
 
-def _versions() -> tuple[str, str]:
-    return VERSION, sys.version.split()[0]
+def _versions() -> tuple[str, str, str]:
+    return VERSION, sys.version.split()[0], __version__
 
 
 # -- what RQ's own classes and its command line show of ours -----------------------------------------

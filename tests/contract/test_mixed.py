@@ -81,7 +81,7 @@ class Session(Repeated):
         self.done = 0
         self.connection = connect.client(settings)
         self.pool = connect.pool(settings, self.connection)
-        versions = ("2.12", "3.11")
+        versions = ("2.12", "3.11", "0.1")
         _, self.me = self.pool.register(name, "", "", "host", 1, ["tasks"], 600.0, 0, "/", versions)
 
     def once(self) -> None:

@@ -94,7 +94,16 @@ class Bench:
     def enroll(self, idle: float = 600.0, keeper: bool = False) -> None:
         """Make the session a worker, as its SessionStart did."""
         _, self.caller = self.pool.register(
-            "w1", self.one.key, self.one.session_id, "host", self.one.pid, ["tasks"], idle, 0, "/", ("2", "3")
+            "w1",
+            self.one.key,
+            self.one.session_id,
+            "host",
+            self.one.pid,
+            ["tasks"],
+            idle,
+            0,
+            "/",
+            ("2", "3", "0"),
         )
         self.disk().save(
             worker="w1", epoch=self.caller.epoch, session_id=self.one.session_id, stopped=False, verdict="new"
@@ -143,7 +152,7 @@ class Bench:
 
     def drain(self) -> list[str]:
         """A fresh worker does all that can be claimed; the tasks as they were handed out."""
-        _, me = self.pool.register("fresh", "", "", "host", 1, ["tasks"], 600.0, 0, "/", ("2", "3"))
+        _, me = self.pool.register("fresh", "", "", "host", 1, ["tasks"], 600.0, 0, "/", ("2", "3", "0"))
         handed: list[str] = []
         while True:
             look = self.pool.claim(me)

@@ -45,12 +45,22 @@ WORK, REAL = 0.12, 0.06
 
 
 @dataclass
+class Installation:
+    """A copy of coord that processes run from, and their environment."""
+
+    root: Path
+    env: dict[str, str]
+    compiled: Path = Path()
+
+
+@dataclass
 class Worker:
     """A session's process, and what was done to it."""
 
     name: str
     process: subprocess.Popen[bytes]
     key: str
+    of: Installation
     #: When it is thawed again (on our clock); 0 while it runs.
     thaw: float = 0.0
     frozen: tuple[int, ...] = ()
@@ -67,14 +77,13 @@ class Chaos:
         self.folder, self.tasks, self.seed, self.limit, self.work = folder, tasks, seed, limit, work
         self.random = random.Random(seed)
         self.server = Server(folder / "redis", appendonly=True)
-        self.env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self.env |= {f"COORD_{name}": value for name, value in SETTINGS.items()}
-        self.env |= {"COORD_HOME": str(folder / "home"), "COORD_REDIS_URL": self.server.url}
-        self.env["PYTHONPATH"] = str(ROOT)
+        #: Where new processes are started from.
+        self.current = self.installation(ROOT, "home")
         self.conn = redis.Redis.from_url(self.server.url, socket_timeout=10)
         self.size = workers
         self.workers: list[Worker] = []
         self.coordinators: list[subprocess.Popen[bytes]] = []
+        self.installations = [self.current]
         self.done: Counter[str] = Counter()
         #: Workers whose session was killed or frozen: only these may lose a task.
         self.struck: set[str] = set()
@@ -90,15 +99,26 @@ class Chaos:
             self.start()
             self.until_all_finished()
             self.wind_up()
-            return chaos_check.examine(self)
+            return self.report()
         finally:
             self.end()
 
+    def installation(self, root: Path, home: str) -> Installation:
+        """coord as it lies in ``root``, with files of its own in ``home``."""
+        env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        env |= {f"COORD_{name}": value for name, value in SETTINGS.items()}
+        env |= {"COORD_HOME": str(self.folder / home), "COORD_REDIS_URL": self.server.url}
+        return Installation(root, env | {"PYTHONPATH": str(root)})
+
+    def compile(self, of: Installation) -> None:
+        """Compile its settings, as `coord hooks install` does."""
+        given = {name.lower(): value for name, value in SETTINGS.items()}
+        settings = settings_module.load(home=of.env["COORD_HOME"], redis_url=self.server.url, **given)
+        of.compiled = settings_module.compile_settings(settings)
+
     def start(self) -> None:
         self.server.start()
-        given = {name.lower(): value for name, value in SETTINGS.items()}
-        settings = settings_module.load(home=self.env["COORD_HOME"], redis_url=self.server.url, **given)
-        self.compiled = settings_module.compile_settings(settings)
+        self.compile(self.current)
         for _ in range(2):
             self.start_coordinator()
         self.submit()
@@ -121,7 +141,7 @@ class Chaos:
     def coord(self, *words: str) -> subprocess.Popen[bytes]:
         with (self.folder / "coord.log").open("ab") as log:
             argv = [sys.executable, "-m", "coordinator.cli", *words]
-            return subprocess.Popen(argv, env=self.env, cwd=self.folder, stdout=log, stderr=log)
+            return subprocess.Popen(argv, env=self.current.env, cwd=self.folder, stdout=log, stderr=log)
 
     def start_coordinator(self) -> None:
         self.coordinators.append(self.coord("serve"))
@@ -130,15 +150,16 @@ class Chaos:
         """A worker under a new name."""
         self.done["workers started"] += 1
         name = f"w{self.done['workers started']}"
-        argv = [sys.executable, "-I", "-S", str(ROOT / "tests" / "crash" / "chaos_worker.py")]
-        argv += [str(self.compiled), str(self.folder / f"journal-{name}"), f"{self.seed}-{name}"]
+        of = self.current
+        argv = [sys.executable, "-I", "-S", str(of.root / "tests" / "crash" / "chaos_worker.py")]
+        argv += [str(of.compiled), str(self.folder / f"journal-{name}"), f"{self.seed}-{name}"]
         argv += [str(self.work), str(REAL)]
         with (self.folder / "workers.log").open("ab") as log:
             started = subprocess.Popen(
-                argv, env={**self.env, "COORD_WORKER_ID": name}, start_new_session=True,
+                argv, env={**of.env, "COORD_WORKER_ID": name}, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        self.workers.append(Worker(name, started, process.key(started.pid)))
+        self.workers.append(Worker(name, started, process.key(started.pid), of))
 
     def finished(self) -> int:
         return sum(int(self.conn.zcard(f"rq:finished:tasks{suffix}")) for suffix in (":high", "", ":low"))
@@ -151,6 +172,7 @@ class Chaos:
             if now - self.began > self.limit:
                 raise AssertionError(f"not finished within {self.limit:.0f} s\n{chaos_check.stand(self)}")
             self.look_after()
+            self.step(finished)
             if not self.done["Redis restarts"] and finished >= 0.4 * self.tasks:
                 if not any(worker.thaw for worker in self.workers):
                     self.restart_redis()
@@ -160,6 +182,9 @@ class Chaos:
                 self.strike()
                 strike_at = now + self.random.uniform(0.2, 0.9)
             time.sleep(0.05)
+
+    def step(self, finished: int) -> None:
+        """What else goes on, by how many tasks are finished."""
 
     def look_after(self) -> None:
         """Thaw whose time has come, and replace the dead."""
@@ -173,6 +198,10 @@ class Chaos:
                 raise AssertionError(f"{worker.name} ended by itself ({code})\n{chaos_check.stand(self)}")
             self.workers.remove(worker)
             self.start_worker()
+
+    def report(self) -> chaos_check.Report:
+        """What came of it."""
+        return chaos_check.examine(self)
 
     # -- strikes -------------------------------------------------------------------------------------------
 
@@ -298,7 +327,8 @@ class Chaos:
 
     def left_running(self) -> list[int]:
         """Workers, keepers, hooks and helpers of this run that live."""
-        return [pid for pid, words in running() if str(self.compiled) in words]
+        compiled = {str(of.compiled) for of in self.installations}
+        return [pid for pid, words in running() if compiled & set(words)]
 
     def end(self) -> None:
         """End what still runs, each by its pid."""
@@ -342,22 +372,22 @@ def signalled(pid: int, number: int) -> None:
         return
 
 
-def main(argv: list[str]) -> int:
+def command_line(kind: type[Chaos], name: str, tasks: int) -> int:
     """Run it and print the counts; exit code 1 if anything went wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.crash.chaos")
-    parser.add_argument("--tasks", type=int, default=2000)
+    parser = argparse.ArgumentParser(prog=name)
+    parser.add_argument("--tasks", type=int, default=tasks)
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--limit", type=float, default=0.0, help="seconds; default: by the number of tasks")
     parser.add_argument("--keep", action="store_true", help="keep Redis' data, journals and logs")
-    given = parser.parse_args(argv)
+    given = parser.parse_args()
     print(f"{given.tasks} tasks, {given.workers} workers, seed {given.seed}", flush=True)
-    folder = Path(tempfile.mkdtemp(prefix="coord-chaos-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"coord-{kind.__name__.lower()}-"))
     limit = given.limit or 60 + given.tasks * 0.1
     keep = True
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that nothing is left running
     try:
-        report = Chaos(folder, given.tasks, given.workers, given.seed, limit).run()
+        report = kind(folder, given.tasks, given.workers, given.seed, limit).run()
         keep = given.keep or bool(report.problems)
         print(report)
     finally:
@@ -369,4 +399,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command_line(Chaos, "python -m tests.crash.chaos", tasks=2000))

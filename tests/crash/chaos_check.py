@@ -202,7 +202,7 @@ def _refusals(
             elif kind == "done" and history.last.get(claim) != "finished":
                 found.append(f"{name} was told that {claim} is done, but it was {history.last.get(claim)}")
     aside = 0
-    for path in chaos.folder.glob("home/sessions/*/outbox/*.refused"):
+    for path in chaos.folder.glob("home*/sessions/*/outbox/*.refused"):
         aside += 1
         commit = json.loads(path.read_text(encoding="utf-8"))
         task = commit["claim"].partition(".")[0]

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from pool import script_text
 from tests.crash.bench import Bench, Process
 from tests.crash.commands import BACK, FAILED, Command, Step, enrolled, nothing
 
@@ -89,6 +90,15 @@ def end_when(statuses: dict[str, str]) -> Step:
     return look
 
 
+def paused(bench: Bench) -> None:
+    queued(bench)
+    bench.pool.pause("tasks", True)
+
+
+def required(bench: Bench) -> bool:
+    return bench.conn.get("pool:floor") == str(script_text.VERSION).encode()
+
+
 def drains(bench: Bench) -> bool:
     return bench.conn.hget("pool:worker:w1", "draining") == b"1"
 
@@ -120,6 +130,10 @@ OPERATORS = [
     Command("coord requeue, scheduled", ("requeue",), later, coord("requeue", "t"), {"t": "queued"},
             codes=EITHER, reads=True),
     Command("coord drain", ("tune",), enrolled, coord("drain", "w1"), codes=EITHER, reads=True, check=drains),
+    Command("coord resume", ("pause",), paused, coord("resume", "tasks"), {"t": "queued"}, reads=True,
+            ways=("repeated",)),
+    Command("coord versions --require", ("floor",), queued,
+            coord("versions", "--require", str(script_text.VERSION)), {"t": "queued"}, reads=True, check=required),
     Command("coord reap --expired", ("reap",), silent, coord("reap", "--expired"), BACK, reads=True),
     Command("coord serve, something to take back and something due", ("lead", "reap", "promote", "sweep"),
             overdue, serve_again, MOVED, meanwhile=end_when(MOVED), reads=True, ways=("repeated",)),

@@ -376,7 +376,7 @@ def test_a_kept_commit_that_comes_too_late_is_refused_and_set_aside(
     os.kill(pid, signal.SIGSTOP)
     own_server.start()
     assert own.requeue("t", "requeue", "it took too long")[0] == "queued"
-    _, other = own.register("w2", "", "", "host", 1, ["tasks"], 600.0, 0, "/", ("2", "3"))
+    _, other = own.register("w2", "", "", "host", 1, ["tasks"], 600.0, 0, "/", ("2", "3", "0.1"))
     theirs = own.claim(other).handed
     assert theirs is not None
     os.kill(pid, signal.SIGCONT)

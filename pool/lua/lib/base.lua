@@ -2,6 +2,12 @@
 -- K (RQ's key names), L (limits from the settings) and VERSION come from the generated header.
 local call = redis.call
 
+-- Scripts of several versions run side by side, until an operator asks for a newer one (floor.lua).
+local floor = tonumber(call('GET', 'pool:floor') or 0)
+if floor > VERSION then
+  return redis.error_reply('OUTDATED scripts of version ' .. VERSION .. '; the pool asks for ' .. floor)
+end
+
 local function clock()
   local t = call('TIME')
   return tonumber(t[1]) + tonumber(t[2]) / 1000000

@@ -173,7 +173,7 @@ class Bench(RuleBasedStateMachine):
         for key in ("pool:leases", "pool:workers"):
             self._all_due(key)
         self.pool.reap(LEADER, True)
-        _, last = self.pool.register("last", "", "", "host", 1, QUEUES, LONG, 0, "/", ("2.12", "3.11"))
+        _, last = self.pool.register("last", "", "", "host", 1, QUEUES, LONG, 0, "/", ("2.12", "3.11", "0.1"))
         sweeper = Sweeper(self.conn, self.pool)
         moved = True
         while moved:

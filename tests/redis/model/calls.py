@@ -59,7 +59,7 @@ class Calls(Bench):
 
     def enroll(self, name: str, process: str, queues: tuple[str, ...], limit: int) -> None:
         verdict, caller = self.pool.register(
-            name, process, "session", "host", 1, queues, LONG, limit, "/", ("2.12", "3.11")
+            name, process, "session", "host", 1, queues, LONG, limit, "/", ("2.12", "3.11", "0.1")
         )
         expected = self.story.register(name, process, queues, limit)
         self.agree("register", (verdict, caller.worker, caller.epoch), expected)
