@@ -87,7 +87,8 @@ class Service:
             return False
         try:
             step()
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
+            # (A primary that has become a replica: the name may lead to the new one by now.)
             self._lost_redis(error)
             return False
         except Exception as error:
@@ -203,6 +204,7 @@ class Service:
             self.log(str(connect.trouble(self.settings, error)))
         self._away, self.leader, self._led = True, False, None
         self.guard.disturb("Redis was away")
+        self.connection.connection_pool.disconnect()
         self._follow()
         if self._listener is not None:
             self._listener.close()
