@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from pool.errors import EXIT_INTERRUPTED, EXIT_USAGE, CoordError
 
@@ -20,6 +21,7 @@ COMMANDS = {
     "settings": "service", "submit": "submit", "task": "tasks", "tasks": "tasks", "trigger": "service",
     "schedule": "schedule", "stats": "stats", "up": "service", "versions": "versions", "wait": "tasks",
     "workers": "workers",
+    "completion": "completion", "purge": "purge",
 }  # fmt: skip
 
 #: Python names of commands that are not the command's own.
@@ -42,6 +44,14 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that begin so, without importing them; options, as click has it."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [
+            CompletionItem(name, help=HELP[name]) for name in sorted(COMMANDS) if name.startswith(incomplete)
+        ]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing them."""
         with formatter.section("Commands"):
@@ -50,6 +60,7 @@ class LazyGroup(click.Group):
 
 HELP = {
     "cancel": "Cancel tasks that have not ended.",
+    "completion": "Print the completion script of a shell.",
     "dead-letters": "Show what could not become a task, with the reason.",
     "down": "End the embedded Redis of this project.",
     "drain": "Let workers finish their task and stop.",
@@ -57,6 +68,7 @@ HELP = {
     "hooks": "Install, inspect or remove the Claude Code hooks.",
     "idle": "Change how long a worker may idle.",
     "pause": "Pause a queue, or all.",
+    "purge": "Delete tasks that ended long ago.",
     "queues": "Show queues with their depths.",
     "reap": "Take back what dead workers hold, now.",
     "requeue": "Put running or scheduled tasks back into their queue.",

@@ -124,6 +124,13 @@ class Pool:
         """Put a task back, by ``retry`` or ``requeue``: requeue.lua."""
         return self.verdict("requeue", task_id, mode, reason)
 
+    def purge(
+        self, seconds: float, statuses: Sequence[str], queue: str, look: bool, ids: Sequence[str]
+    ) -> list[str]:
+        """Delete tasks that ended so long ago (``look``: only say which); a verdict each: purge.lua."""
+        args = (seconds, ",".join(statuses), queue, "1" if look else "", *ids)
+        return self.verdict("purge", *args)[1:] if ids else []
+
     def judge(self, task_id: str, queue: str, adopt: bool, text: str) -> bool:
         """Adopt a foreign job, or put it among the dead letters with the reason: judge.lua."""
         reply = self.verdict("judge", task_id, queue, "adopt" if adopt else "bury", text, exc_string(text))

@@ -8,7 +8,7 @@ import heapq
 import json
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -290,6 +290,24 @@ def latest_ids(connection: redis.Redis, first: int, last: int) -> list[str]:
     """Ids of the tasks made last, newest first."""
     found: Any = connection.zrevrange("pool:tasks", first, last)
     return [_text(raw) for raw in found]
+
+
+def ids_by_age(connection: redis.Redis, until: float) -> Iterator[list[str]]:
+    """Pages of ids of the tasks made until then, oldest first; what is deleted meanwhile shifts nothing."""
+    low, seen = 0.0, set[str]()
+    while True:
+        raw: Any = connection.zrange(
+            "pool:tasks", low, until, byscore=True, offset=0, num=_PAGE + len(seen), withscores=True
+        )
+        page = [(_text(task_id), score) for task_id, score in raw]
+        fresh = [task_id for task_id, _ in page if task_id not in seen]
+        if not fresh:
+            return
+        yield fresh
+        # Several may have been made in one moment: the next page begins with that moment's again.
+        last = page[-1][1]
+        seen = {task_id for task_id, score in page if score == last} | (seen if last == low else set())
+        low = last
 
 
 def unadopted(connection: redis.Redis, limit: int) -> list[str]:

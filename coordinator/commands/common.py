@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +15,7 @@ import click
 import redis
 from rich.cells import cell_len
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -57,6 +58,23 @@ class DurationType(click.ParamType[float]):
 
 
 DURATION = DurationType()
+
+
+class Statuses(click.ParamType[list[str]]):
+    """States of tasks, comma-separated."""
+
+    name = "states"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known = known
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """The states, once each."""
+        found = each(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+        wrong = [part for part in found if part not in self.known]
+        if wrong or not found:
+            self.fail(f"{(wrong or [''])[0]!r} is not one of {', '.join(self.known)}", param, ctx)
+        return found
 
 
 class Context:
@@ -122,13 +140,22 @@ def warn(text: str) -> None:
     errors.print(cell(f"coord: {text}", "yellow"))
 
 
-def each(ids: Sequence[str]) -> list[str]:
+def each(ids: Iterable[str]) -> list[str]:
     """The ids given, once each, in order."""
     return list(dict.fromkeys(ids))
 
 
 def _plain(text: Any) -> str:
     return "" if text is None else str(text)
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error, if that is a terminal; what it yields adds to the work done."""
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        job = bar.add_task(label, total=total)
+        yield lambda done: bar.advance(job, done)
 
 
 # -- tables --------------------------------------------------------------------------------------------

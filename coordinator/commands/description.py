@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from coordinator import submission
+from coordinator import completing, submission
 from coordinator.commands import common
 from pool import model
 from pool.errors import UsageError
@@ -25,7 +25,11 @@ _OPTIONS = (
     click.option("--read", multiple=True, metavar="PATH", help="A path that the session is told to read."),
     click.option("--cwd", metavar="DIR", help="The directory to work in (default: this one; '' for none)."),
     click.option(
-        "-q", "--queue", metavar="NAME", help="The queue (a queue is also how a task asks for a capability)."
+        "-q",
+        "--queue",
+        metavar="NAME",
+        shell_complete=completing.queues,
+        help="The queue (a queue is also how a task asks for a capability).",
     ),
     click.option(
         "-p", "--priority", type=click.Choice([p.value for p in model.Priority]), help="Default: normal."

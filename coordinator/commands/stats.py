@@ -11,6 +11,7 @@ import click
 from rich.console import Group
 from rich.text import Text
 
+from coordinator import completing
 from coordinator.commands import common, live
 from pool import stats as stats_module
 from pool import units
@@ -29,7 +30,7 @@ _ALWAYS = ("submitted", "claimed", "finished", "failed", "lost", "refused")
 @click.option(
     "--since", type=common.DURATION, default="1h", show_default=True, help="The window: 10m, 1h, 24h or 7d."
 )
-@click.option("-q", "--queue", default="", help="Only this queue.")
+@click.option("-q", "--queue", default="", shell_complete=completing.queues, help="Only this queue.")
 @click.option("-w", "--watch", is_flag=True, help="Live, until Ctrl-C.")
 @common.as_json
 def stats(since: float, queue: str, watch: bool, as_json: bool) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from coordinator import submission
+from coordinator import completing, submission
 from coordinator.commands import common, description
 from pool import model, view
 from pool import settings as settings_module
@@ -27,7 +26,11 @@ _LONG = 120.0
 @click.option("--run-at", metavar="TIME", help="Not before: 2026-01-31T12:00 (local time) or ...Z.")
 @click.option("--run-in", metavar="DURATION", help="Not before so long has passed: 10m.")
 @click.option(
-    "--after", multiple=True, metavar="ID", help="A task that must be finished first (repeat it for more)."
+    "--after",
+    multiple=True,
+    metavar="ID",
+    shell_complete=completing.tasks,
+    help="A task that must be finished first (repeat it for more).",
 )
 @click.option("--allow-failure", is_flag=True, help="With --after: a failed one will do.")
 @common.as_json
@@ -92,12 +95,8 @@ def _read(source: str, limit: int) -> tuple[list[model.TaskSpec], list[str]]:
 def _with_bar(
     ctx: common.Context, specs: list[model.TaskSpec], cwd: str, where: list[str]
 ) -> list[submission.Submitted]:
-    columns = (TextColumn("submitting"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, console=common.errors, transient=True, disable=not common.errors.is_terminal
-    ) as bar:
-        job = bar.add_task("submitting", total=len(specs))
-        return submission.submit(ctx.pool, ctx.settings, specs, cwd, where, lambda n: bar.advance(job, n))
+    with common.progress("submitting", len(specs)) as advance:
+        return submission.submit(ctx.pool, ctx.settings, specs, cwd, where, advance)
 
 
 def _report(done: list[submission.Submitted], many: bool, as_json: bool) -> None:

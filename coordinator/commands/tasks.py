@@ -12,6 +12,7 @@ from typing import Any
 import click
 import redis
 
+from coordinator import completing
 from coordinator.commands import common
 from pool import events, keys, model, payload, units, view
 from pool.errors import EXIT_FAILED, UnknownTask, UsageError, WrongState
@@ -24,8 +25,10 @@ _HISTORY = 20_000
 @click.option(
     "-s", "--status", type=click.Choice([s.value for s in model.Status]), help="Only those in this state."
 )
-@click.option("-q", "--queue", default="", help="Only those of this queue.")
-@click.option("-w", "--worker", default="", help="Only those of this worker.")
+@click.option("-q", "--queue", default="", shell_complete=completing.queues, help="Only those of this queue.")
+@click.option(
+    "-w", "--worker", default="", shell_complete=completing.workers, help="Only those of this worker."
+)
 @click.option(
     "-n", "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many at most."
 )
@@ -108,7 +111,7 @@ def _listed(
 
 
 @click.command()
-@click.argument("task_id", metavar="ID")
+@click.argument("task_id", metavar="ID", shell_complete=completing.tasks)
 @common.as_json
 def task(task_id: str, as_json: bool) -> None:
     """Show one task: its state, history, prompt and result."""
@@ -165,7 +168,7 @@ def _shown(result: object) -> str:
 
 
 @click.command()
-@click.argument("task_id", metavar="ID")
+@click.argument("task_id", metavar="ID", shell_complete=completing.tasks)
 @click.option(
     "--artifacts", "folder", type=click.Path(file_okay=False), help="Write the artifacts into this folder."
 )
@@ -203,7 +206,7 @@ def _write(folder: Path, name: str, data: bytes) -> None:
 
 
 @click.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=completing.tasks)
 @click.option("--timeout", type=common.DURATION, help="Wait so long at most: 90, 90s, 10m or 2h.")
 @common.as_json
 def wait(ids: tuple[str, ...], timeout: float | None, as_json: bool) -> None:
@@ -234,7 +237,7 @@ def wait(ids: tuple[str, ...], timeout: float | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=completing.open_tasks)
 @click.option("--reason", default="cancelled by an operator", help="Told to the worker that holds it.")
 @common.as_json
 def cancel(ids: tuple[str, ...], reason: str, as_json: bool) -> None:
@@ -252,7 +255,7 @@ def cancel(ids: tuple[str, ...], reason: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=completing.ended_badly)
 @common.as_json
 def retry(ids: tuple[str, ...], as_json: bool) -> None:
     """Run failed or cancelled tasks again, with fresh budgets: all of them or none."""
@@ -263,7 +266,9 @@ def retry(ids: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.argument(
+    "ids", metavar="ID...", nargs=-1, required=True, shell_complete=completing.running_or_scheduled
+)
 @click.option("--reason", default="requeued by an operator", help="Told to the worker that holds it.")
 @common.as_json
 def requeue(ids: tuple[str, ...], reason: str, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from coordinator import completing
 from coordinator.commands import common, live
 from pool import keys, model, units, view
 from pool.errors import UnknownWorker, UsageError
@@ -82,7 +83,7 @@ def workers_table(found: list[view.WorkerView]) -> Table:
 
 
 @click.command()
-@click.argument("names", metavar="WORKER...", nargs=-1)
+@click.argument("names", metavar="WORKER...", nargs=-1, shell_complete=completing.workers)
 @click.option("--all", "everyone", is_flag=True, help="Every live worker.")
 @click.option("--undo", is_flag=True, help="Let them go on after all.")
 @common.as_json
@@ -93,7 +94,7 @@ def drain(names: tuple[str, ...], everyone: bool, undo: bool, as_json: bool) -> 
 
 @click.command()
 @click.argument("limit", type=common.DURATION)
-@click.argument("names", metavar="WORKER...", nargs=-1)
+@click.argument("names", metavar="WORKER...", nargs=-1, shell_complete=completing.workers)
 @click.option("--all", "everyone", is_flag=True, help="Every live worker.")
 @common.as_json
 def idle(limit: float, names: tuple[str, ...], everyone: bool, as_json: bool) -> None:
@@ -130,7 +131,7 @@ def _tuned(names: tuple[str, ...], everyone: bool, field: str, value: str, as_js
 
 
 @click.command()
-@click.argument("queue", required=False)
+@click.argument("queue", required=False, shell_complete=completing.queues)
 @click.option("--all", "everything", is_flag=True, help="All queues, plain RQ workers included.")
 @common.as_json
 def pause(queue: str | None, everything: bool, as_json: bool) -> None:
@@ -139,7 +140,7 @@ def pause(queue: str | None, everything: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("queue", required=False)
+@click.argument("queue", required=False, shell_complete=completing.queues)
 @click.option(
     "--all", "everything", is_flag=True, help="All queues (each that was paused by its name stays so)."
 )

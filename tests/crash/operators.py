@@ -38,6 +38,17 @@ def failed(bench: Bench) -> None:
     bench.pool.fail(bench.caller, bench.claim, "no", retry=False)
 
 
+def ended(bench: Bench) -> None:
+    """A finished task, a cancelled one and one that waits."""
+    bench.enroll()
+    bench.submit()
+    bench.take()
+    bench.pool.complete(bench.caller, bench.claim, "1", [("a", b"a")])
+    bench.submit("off")
+    bench.pool.cancel("off", "no")
+    bench.submit("next")
+
+
 def later(bench: Bench) -> None:
     bench.submit(run_in=3600.0)
 
@@ -136,6 +147,8 @@ OPERATORS = [
             coord("versions", "--require", str(script_text.VERSION)), {"t": "queued"}, reads=True,
             check=required),
     Command("coord reap --expired", ("reap",), silent, coord("reap", "--expired"), BACK, reads=True),
+    Command("coord purge", ("purge",), ended, coord("purge", "--older-than=0", "--yes"), {"next": "queued"},
+            {"off": "canceled"}, reads=True, untouched={"off": "canceled"}),
     Command("coord serve, something to take back and something due", ("lead", "reap", "promote", "sweep"),
             overdue, serve_again, MOVED, meanwhile=end_when(MOVED), reads=True, ways=("repeated",)),
     Command("coord serve, a durable trigger", ("lead", "reap", "promote", "submit", "sweep"), triggered,

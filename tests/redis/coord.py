@@ -149,6 +149,10 @@ class Terminal:
         while len(self.text) < wanted:
             assert self._read(end), f"no more was shown after {self.text!r}"
 
+    def type(self, text: str) -> None:
+        """Type it."""
+        os.write(self.master, text.encode())
+
     def end(self, number: int = 0, seconds: float = 20.0) -> int:
         """Send a signal (if any) and wait for the end; the exit code."""
         if number:
