@@ -21,7 +21,7 @@ from pool.settings import Settings
 _TRIES = 5
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def schedule() -> None:
     """Make tasks by the clock: each tick of a schedule becomes one task, whose id is NAME-TICK."""
 
@@ -147,12 +147,12 @@ def list_(as_json: bool) -> None:
         {
             "name": each.name, "state": common.state(each.state), "when": each.when, "zone": each.tz,
             "next": _shown(each.next, each.tz), "last": _shown(each.last_tick, each.tz),
-            "task": _last(each), "missed": _policy(each), "note": each.problem or each.missed,
+            "task": _last(each), "policy": _policy(each), "note": each.problem or each.missed,
         }
         for each in found
     ]  # fmt: skip
-    common.show(("name", "state", "when", "zone", "next", "last", "missed", "task", "note"), rows, "task",
-                ["missed", "note"])  # fmt: skip
+    common.show(("name", "state", "when", "zone", "next", "last", "policy", "task", "note"), rows, "task",
+                ["policy", "note"])  # fmt: skip
     if not led:
         common.warn("no coordinator runs, and without one nothing is made: `coord serve`")
 
@@ -190,7 +190,7 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         common.dump(one)
         return
-    rows = common.table("", "")
+    rows = common.table("field", "value")
     for field, value in {**asdict(one), **{f"task {k}": v for k, v in one.task.items()}}.items():
         if value not in (None, "") and field not in ("task", "revision", "cron", "every"):
             rows.add_row(field.replace("_", " "), common.cell(value))

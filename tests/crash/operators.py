@@ -7,7 +7,8 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from pool import script_text
+from pool import schedule, script_text
+from pool.schedule import Entry
 from tests.crash.bench import Bench, Process
 from tests.crash.commands import BACK, FAILED, Command, Step, enrolled, nothing
 
@@ -78,6 +79,27 @@ def triggered(bench: Bench) -> None:
     bench.conn.xadd("claude-triggers", {"task": "do it"}, id="1-1")
 
 
+#: A tick of long ago, the next in a hundred years, and the task that it becomes.
+LONG_AGO, TICKED = Entry(every=4e9, anchor=-3e9, task={"prompt": "do it"}), "s-20010909T014640Z"
+
+
+def scheduled(bench: Bench) -> None:
+    """A schedule whose tick has come."""
+    text = LONG_AGO.model_dump_json(exclude_defaults=True)
+    assert bench.pool.schedule("s", "r", text, 1e9, False) == ("new", False)
+
+
+def yearly(bench: Bench) -> None:
+    """A schedule whose tick is to come."""
+    text = Entry(cron="@yearly", task={"prompt": "do it"}).model_dump_json(exclude_defaults=True)
+    assert bench.pool.schedule("s", "r", text, 5e9, False) == ("new", False)
+
+
+def resting(bench: Bench) -> None:
+    yearly(bench)
+    assert bench.pool.hold("s") == "paused"
+
+
 def serve_again(bench: Bench) -> Process:
     """Another coordinator; what the last one has read and not acknowledged is not waited for."""
     if bench.conn.exists("claude-triggers") and bench.conn.xinfo_groups("claude-triggers"):
@@ -114,6 +136,33 @@ def drains(bench: Bench) -> bool:
     return bench.conn.hget("pool:worker:w1", "draining") == b"1"
 
 
+def schedules(bench: Bench) -> dict[str, tuple[str, str]]:
+    """Each schedule's state, and when it ticks."""
+    return {each.name: (each.state, each.when) for each in schedule.all_of(bench.conn)}
+
+
+def fired_once(bench: Bench) -> bool:
+    events: Any = bench.conn.xrange("pool:events")
+    fired = [each for _, each in events if each[b"type"] == b"cron-fired"]
+    return len(fired) == 1 and bench.conn.zscore(schedule.INDEX, "s") == 5e9
+
+
+def every_hour(bench: Bench) -> bool:
+    return schedules(bench) == {"s": ("waiting", "every 1h")}
+
+
+def as_it_was(bench: Bench) -> bool:
+    return schedules(bench) == {"s": ("waiting", "@yearly")}
+
+
+def held_back(bench: Bench) -> bool:
+    return schedules(bench) == {"s": ("paused", "@yearly")}
+
+
+def forgotten(bench: Bench) -> bool:
+    return schedules(bench) == {} and not bench.conn.exists("pool:schedule:s")
+
+
 def coord(*words: str) -> Callable[[Bench], Process]:
     """The operator's command line."""
     return lambda bench: bench.coord(*words)
@@ -146,6 +195,16 @@ OPERATORS = [
     Command("coord versions --require", ("floor",), queued,
             coord("versions", "--require", str(script_text.VERSION)), {"t": "queued"}, reads=True,
             check=required),
+    Command("coord schedule add", ("schedule",), nothing, coord("schedule", "add", "s", "--every", "1h", "x"),
+            codes=EITHER, reads=True, check=every_hour),
+    Command("coord schedule add --replace", ("schedule",), yearly,
+            coord("schedule", "add", "s", "--every", "1h", "x", "--replace"), reads=True, check=every_hour),
+    Command("coord schedule pause", ("hold",), yearly, coord("schedule", "pause", "s"), reads=True,
+            check=held_back),
+    Command("coord schedule resume", ("hold",), resting, coord("schedule", "resume", "s"), reads=True,
+            check=as_it_was),
+    Command("coord schedule remove", ("unschedule",), yearly, coord("schedule", "remove", "s"), codes=EITHER,
+            reads=True, check=forgotten),
     Command("coord reap --expired", ("reap",), silent, coord("reap", "--expired"), BACK, reads=True),
     Command("coord purge", ("purge",), ended, coord("purge", "--older-than=0", "--yes"), {"next": "queued"},
             {"off": "canceled"}, reads=True, untouched={"off": "canceled"}),
@@ -153,4 +212,7 @@ OPERATORS = [
             overdue, serve_again, MOVED, meanwhile=end_when(MOVED), reads=True, ways=("repeated",)),
     Command("coord serve, a durable trigger", ("lead", "reap", "promote", "submit", "sweep"), triggered,
             serve_again, MADE, meanwhile=end_when(MADE), reads=True, ways=("repeated",)),
+    Command("coord serve, a schedule's tick", ("lead", "reap", "promote", "fire", "sweep"), scheduled,
+            serve_again, {TICKED: "queued"}, meanwhile=end_when({TICKED: "queued"}), reads=True,
+            ways=("repeated",), check=fired_once),
 ]  # fmt: skip

@@ -133,6 +133,23 @@ def test_who_does_not_lead_makes_nothing(due: Due) -> None:
     assert due.round() == [] and due.tasks() == []
 
 
+def test_a_leader_that_is_frozen_in_the_middle_of_a_round_makes_nothing_twice(
+    due: Due, settings: Settings
+) -> None:
+    now = due.now // 1
+    due.add("s", now - 9, "* * * * * *")
+    frozen = due.leader.round(now)
+    assert [next(frozen), next(frozen)]
+    due.conn.set("pool:leader", "another")
+    successor = Schedules(due.conn, due.pool, settings, "another")
+    assert len(list(successor.round(now))) == 8
+    assert list(frozen) == [], "it wakes"
+    due.conn.set("pool:leader", LEADER)
+    assert list(due.leader.round(now)) == []
+    assert due.tasks() == ids("s", *(now - 9 + n for n in range(10)))
+    assert due.events() == ["cron-added", *["cron-fired"] * 10]
+
+
 def test_a_tick_that_is_to_come_is_not_made(due: Due) -> None:
     revision = due.add(at=due.now + 60)
     reply = due.pool.fire(LEADER, "s", revision, due.at(), None, "", "t", b"")

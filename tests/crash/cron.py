@@ -1,0 +1,233 @@
+"""Schedules under fire: a tick each second, the leading coordinator killed and frozen in turn.
+
+    python -m tests.crash.cron --seconds 120 [--coordinators 3] [--seed N]
+
+A real redis-server (AOF, fsync always) and real `coord serve` processes with the settings that everybody
+has. A killed one is replaced; a frozen one is left so for longer than its lock, until another leads, and then
+thawed, in the belief that it leads still. Each tick must have become one task, and no more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import calendar
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pool import clock, connect, keys, schedule, scripts
+from pool import settings as settings_module
+from tests.crash.ledger import Ledger
+from tests.server import Server
+from tests.session import ROOT, eventually
+
+NAME = "each-second"
+#: A frozen leader stays so for this and up to twice as much (seconds): its lock runs out after 2.
+FROZEN = 3.0
+#: Seconds in which a leader works before something is done to it, at least and at most.
+WORKS = (0.7, 2.5)
+
+
+@dataclass
+class Report:
+    """What came of a run."""
+
+    seconds: float
+    expected: int
+    made: int
+    missing: list[str]
+    doubled: list[str]
+    killed: int
+    frozen: int
+    leaders: int
+    #: Seconds from a tick to its task, at most.
+    latest: float
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def fine(self) -> bool:
+        return not (self.missing or self.doubled or self.problems) and self.made == self.expected
+
+    def __str__(self) -> str:
+        rows = [
+            ("ticks expected", self.expected), ("tasks made", self.made), ("missing", len(self.missing)),
+            ("doubled", len(self.doubled)), ("leaders killed", self.killed),
+            ("leaders frozen", self.frozen), ("changes of leader", self.leaders),
+            ("latest task after its tick", f"{self.latest:.1f} s"),
+        ]  # fmt: skip
+        lines = [f"{name:28}{value}" for name, value in rows]
+        lines += [f"WRONG: {what}" for what in [*self.missing[:10], *self.doubled[:10], *self.problems]]
+        return "\n".join([f"{self.seconds:.0f} s of ticks, one each second", *lines])
+
+
+class Drill:
+    """One run."""
+
+    def __init__(self, folder: Path, seconds: float, coordinators: int = 3, seed: int = 1) -> None:
+        self.folder, self.seconds, self.size = folder, seconds, coordinators
+        self.random = random.Random(seed)
+        self.server = Server(folder / "redis", appendonly=True)
+        self.env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self.env |= {"COORD_HOME": str(folder / "home"), "COORD_REDIS_URL": self.server.url}
+        self.env["PYTHONPATH"] = str(ROOT)
+        self.running: dict[int, subprocess.Popen[bytes]] = {}
+        self.done: Counter[str] = Counter()
+
+    def run(self) -> Report:
+        """Do it all, and say what came of it. Every process is ended, whatever happens."""
+        with self.server:
+            settings = settings_module.load(home=self.env["COORD_HOME"], redis_url=self.server.url)
+            with connect.client(settings) as self.conn:
+                try:
+                    return self._drill(connect.pool(settings, self.conn))
+                finally:
+                    self._end()
+
+    def _drill(self, pool: scripts.Pool) -> Report:
+        for _ in range(self.size):
+            self._start()
+        eventually(self._leader, 20)
+        added = subprocess.run(
+            self._argv("schedule", "add", NAME, "--cron", "* * * * * *", "tick", "--json"),
+            env=self.env, cwd=self.folder, check=True, capture_output=True, timeout=30,
+        )  # fmt: skip
+        first = int(datetime.fromisoformat(json.loads(added.stdout)["next"]).timestamp())
+        end = clock.mono() + self.seconds
+        what = [self._kill, self._freeze]
+        while clock.mono() < end:
+            time.sleep(self.random.uniform(*WORKS))
+            what[0]()
+            what.reverse()
+        last = int(self._now())
+        eventually(lambda: self._due() > last, 30, "the ticks are made")
+        assert pool.hold(NAME) == "paused"
+        return self._report(first, last)
+
+    # -- what is done to coordinators ----------------------------------------------------------------------
+
+    def _kill(self) -> None:
+        victim = self._leader()
+        if victim:
+            victim.kill()
+            victim.wait()
+            del self.running[victim.pid]
+            self.done["killed"] += 1
+            self._start()
+            self._await_another(victim.pid)
+
+    def _freeze(self) -> None:
+        victim = self._leader()
+        if victim:
+            began = clock.mono()
+            victim.send_signal(signal.SIGSTOP)
+            self.done["frozen"] += 1
+            self._await_another(victim.pid)
+            time.sleep(max(0.0, began + self.random.uniform(FROZEN, 2 * FROZEN) - clock.mono()))
+            victim.send_signal(signal.SIGCONT)
+
+    def _await_another(self, pid: int) -> None:
+        def another() -> bool:
+            leader = self._leader()
+            return leader is not None and leader.pid != pid
+
+        eventually(another, 20, "another leads")
+
+    def _leader(self) -> subprocess.Popen[bytes] | None:
+        """The coordinator that leads; None while none does."""
+        found: Any = self.conn.get("pool:leader")
+        return self.running.get(int(found.decode().split("-")[-2])) if found else None
+
+    # -- processes -----------------------------------------------------------------------------------------
+
+    def _argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "coordinator.cli", *words]
+
+    def _start(self) -> None:
+        with (self.folder / "coord.log").open("ab") as log:
+            child = subprocess.Popen(
+                self._argv("serve"), env=self.env, cwd=self.folder, stdout=log, stderr=log
+            )
+        self.running[child.pid] = child
+
+    def _end(self) -> None:
+        for child in self.running.values():
+            child.send_signal(signal.SIGCONT)
+            child.terminate()
+        for child in self.running.values():
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+    # -- what came of it -----------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        now: Any = self.conn.time()
+        return float(now[0]) + float(now[1]) / 1e6
+
+    def _due(self) -> float:
+        return float(self.conn.zscore(schedule.INDEX, NAME) or 0)
+
+    def _ids(self) -> list[str]:
+        found: Any = self.conn.zrange("pool:tasks", 0, -1)
+        return [raw.decode() for raw in found]
+
+    def _report(self, first: int, last: int) -> Report:
+        ids = self._ids()
+        last = max([last, *(tick for tick in map(_tick, ids) if tick)])
+        expected = {schedule.task_id(NAME, tick) for tick in range(first, last + 1)}
+        events: Any = self.conn.xrange("pool:events")
+        said = Counter((fields[b"type"].decode(), fields[b"task"].decode()) for _, fields in events)
+        listed: Any = self.conn.lrange(keys.key("queue", "tasks"), 0, -1)
+        times = Counter(raw.decode() for raw in listed)
+        doubled = [name for name in sorted({*ids, *times})
+                   if name not in expected or times[name] != 1 or said["submitted", name] != 1
+                   or said["cron-fired", name] != 1]  # fmt: skip
+        late = [self._score(name) - tick for name in ids if (tick := _tick(name))]
+        problems = Ledger(self.conn).problems()
+        problems += [f"{kind}: {task}" for kind, task in said if kind in ("cron-skipped", "cron-missed")]
+        if "Traceback" in (self.folder / "coord.log").read_text(encoding="utf-8"):
+            problems.append("a coordinator's log has a traceback")
+        leaders = sum(n for (kind, _), n in said.items() if kind == "leader")
+        return Report(
+            self.seconds, len(expected), len(ids), sorted(expected - set(ids)), doubled,
+            self.done["killed"], self.done["frozen"], leaders,
+            max(late, default=0.0), problems,
+        )  # fmt: skip
+
+    def _score(self, name: str) -> float:
+        return float(self.conn.zscore("pool:tasks", name) or 0)
+
+
+def _tick(task_id: str) -> int | None:
+    """The tick that a task's id names."""
+    stamp = task_id.removeprefix(f"{NAME}-")
+    return calendar.timegm(time.strptime(stamp, "%Y%m%dT%H%M%SZ")) if stamp != task_id else None
+
+
+def main(argv: list[str]) -> int:
+    """Run it and print the report; exit code 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.cron", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--coordinators", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    given = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="coord-cron-") as folder:
+        report = Drill(Path(folder), given.seconds, given.coordinators, given.seed).run()
+        print(f"seed {given.seed}: {report}", flush=True)
+    return 0 if report.fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
