@@ -101,6 +101,8 @@ def kill_keeper(one: Session) -> int:
 
 def freeze(one: Session, number: int = signal.SIGSTOP) -> None:
     """SIGSTOP (or SIGCONT) the session and its keeper, as a suspended machine would."""
+    if number == signal.SIGSTOP:
+        eventually(lambda: keepers(one), what="its keeper is up: one that is not yet cannot be frozen")
     for pid in (one.pid, *keepers(one)):
         os.kill(pid, number)
 
