@@ -15,7 +15,8 @@ from pool.errors import EXIT_INTERRUPTED, EXIT_USAGE, CoordError
 
 #: Command -> module that holds it. Imported late: `coord --help` takes 60 ms instead of 600.
 COMMANDS = {
-    "cancel": "tasks", "dead-letters": "service", "down": "service", "drain": "workers", "events": "service",
+    "cancel": "tasks", "dead-letters": "service", "doctor": "doctor", "down": "service", "drain": "workers",
+    "events": "service",
     "hooks": "hooks", "idle": "workers", "pause": "workers", "queues": "workers", "reap": "workers",
     "requeue": "tasks", "result": "tasks", "resume": "workers", "retry": "tasks", "serve": "service",
     "settings": "service", "submit": "submit", "task": "tasks", "tasks": "tasks", "trigger": "service",
@@ -62,6 +63,7 @@ HELP = {
     "cancel": "Cancel tasks that have not ended.",
     "completion": "Print the completion script of a shell.",
     "dead-letters": "Show what could not become a task, with the reason.",
+    "doctor": "Look whether this installation is well, and say how to mend what is not.",
     "down": "End the embedded Redis of this project.",
     "drain": "Let workers finish their task and stop.",
     "events": "Show what happened (-f: as it happens).",

@@ -1,0 +1,1 @@
+"""What `coord doctor` looks at, a file per subject. Looking changes nothing."""

@@ -1,0 +1,182 @@
+"""What should not lie about in Redis: claims, workers, uploads, triggers, queues that nobody serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+
+from coordinator.doctor.finding import Finding, note, ok, warning
+from coordinator.doctor.patient import Patient
+from coordinator.triggers import GROUP
+from pool import events, keys, model, units, view
+
+#: A coordinator mends such things within seconds: what is older (seconds) it does not see.
+_OLD = 15.0
+#: An upload is kept for 10 minutes from its last part on: one with less left (seconds) has stopped.
+_FRESH = 570
+#: So many of a kind are looked at, so many are named.
+_MANY, _NAMED = 1000, 3
+
+
+def _names(found: list[str]) -> str:
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return ", ".join(found[:_NAMED]) + more
+
+
+def claims(patient: Patient) -> Iterator[Finding]:
+    """Claims whose time is over and that nobody has taken back."""
+    connection = patient.redis
+    over: Any = connection.zrangebyscore(
+        "pool:leases", "-inf", view.server_time(connection) - _OLD, start=0, num=_MANY
+    )
+    pipe = connection.pipeline(transaction=False)
+    for raw in over:
+        pipe.hmget(keys.key("job", raw.decode()), ["status", "pool_token", "pool_provisional"])
+    kinds: dict[str, list[str]] = {"stray": [], "provisional": [], "expired": []}
+    for raw, (status, token, provisional) in zip(over, pipe.execute(), strict=True):
+        kind = "stray" if status != b"started" or not token else "provisional" if provisional else "expired"
+        kinds[kind].append(raw.decode("utf-8", "replace"))
+    if kinds["stray"]:
+        yield warning(f"leases without a running task: {_names(kinds['stray'])}", "coord reap")
+    if kinds["provisional"]:
+        yield warning(
+            f"hand-overs that were never confirmed and have not gone back: {_names(kinds['provisional'])}",
+            "coord reap",
+        )
+    if kinds["expired"]:
+        yield warning(
+            f"claims whose lease ran out more than {_OLD:g} s ago: {_names(kinds['expired'])} (a coordinator "
+            "believes it after one undisturbed lease)",
+            "coord reap --expired, if you know those workers dead",
+        )
+    if not over:
+        yield ok("no claim is overdue")
+
+
+def workers(patient: Patient) -> Iterator[Finding]:
+    """Workers that are long silent, and keys of workers that are none."""
+    connection = patient.redis
+    limit = view.server_time(connection) - patient.settings.lease - _OLD
+    silent: Any = connection.zrangebyscore("pool:workers", "-inf", limit, start=0, num=_MANY)
+    if silent:
+        yield warning(
+            f"workers that nobody has heard of for two leases count as live: {_names(_texts(silent))}",
+            "coord reap --expired, if you know them dead",
+        )
+    strays = []
+    for key in _scan(connection, "pool:worker:*"):
+        name = key.removeprefix("pool:worker:")
+        pipe = connection.pipeline(transaction=False)
+        pipe.zscore("pool:workers", name)
+        pipe.ttl(key)
+        score, ttl = pipe.execute()
+        if score is None and ttl == -1:
+            strays.append(key)
+    if strays:
+        yield warning(
+            f"keys of workers that are not registered: {_names(strays)}", f"{patient.cli} del {strays[0]}"
+        )
+    if not silent and not strays:
+        yield ok("no dead worker lies about")
+
+
+def uploads(patient: Patient) -> Iterator[Finding]:
+    """What `coord submit --from` was uploading when it was cut off."""
+    connection = patient.redis
+    found = _scan(connection, "pool:staged:*")
+    for key in found[:_NAMED]:
+        left: Any = connection.ttl(key)
+        size: Any = connection.llen(key)
+        if left == -1:
+            yield warning(f"an upload that never goes away: {key} ({size} tasks)", f"{patient.cli} del {key}")
+        elif 0 <= left < _FRESH:
+            yield warning(
+                f"an upload of {size} tasks was cut off: {key} (nothing of it is enqueued; it goes away "
+                f"by itself in {units.span(left)})",
+                "run that `coord submit --from FILE` again",
+            )
+        elif left >= 0:
+            yield note(f"an upload is under way: {key} ({size} tasks so far)")
+    if not found:
+        yield ok("no upload was cut off")
+
+
+def triggers(patient: Patient) -> Iterator[Finding]:
+    """Durable triggers that wait, or that a coordinator has read and never acknowledged."""
+    connection, stream = patient.redis, patient.settings.trigger_stream
+    waiting: Any = connection.xlen(stream)
+    if not waiting:
+        yield ok("no trigger waits")
+        return
+    try:
+        pending: Any = connection.xpending_range(stream, GROUP, "-", "+", 1, idle=int(_OLD * 1000))
+    except redis.ResponseError as error:
+        if "NOGROUP" not in str(error):
+            raise
+        pending = []
+    serve = "coord up -d" if patient.embedded else "coord serve"
+    if pending:
+        yield warning(
+            f"{waiting} trigger(s) in {stream}: the oldest was read "
+            f"{units.span(pending[0]['time_since_delivered'] / 1000)} ago and never acknowledged",
+            f"{serve} (a running coordinator takes it over within seconds; its log says why it could not)",
+        )
+    else:
+        yield note(f"{waiting} trigger(s) wait in {stream}", f"{serve}, unless one runs: it reads them")
+
+
+def dead_letters(patient: Patient) -> Iterator[Finding]:
+    """What could not become a task."""
+    count: Any = patient.redis.xlen(events.DEAD_LETTERS)
+    if count:
+        yield note(
+            f"{count} dead letter(s): triggers and jobs that could not become tasks", "coord dead-letters"
+        )
+    else:
+        yield ok("none")
+
+
+def queues(patient: Patient) -> Iterator[Finding]:
+    """Queues that are paused, and queues with tasks that nobody serves."""
+    connection = patient.redis
+    if connection.exists(keys.templates()["suspended"]):
+        yield note("all queues are paused", "coord resume --all")
+    paused = _texts(connection.smembers("pool:paused"))
+    for name in sorted(paused):
+        yield note(f"queue {name} is paused", f"coord resume {name}")
+    names = view.queue_names(connection)
+    pipe = connection.pipeline(transaction=False)
+    for name in names:
+        pipe.llen(keys.key("queue", name))
+        pipe.scard(keys.key("workers_of", name))
+    counts = pipe.execute()
+    waiting: dict[str, int] = {}
+    served: dict[str, int] = {}
+    for index, name in enumerate(names):
+        base = model.split_queue(name)[0]
+        waiting[base] = waiting.get(base, 0) + counts[2 * index]
+        served[base] = served.get(base, 0) + counts[2 * index + 1]
+    alone = [base for base in sorted(waiting) if waiting[base] and not served[base] and base not in paused]
+    for base in alone:
+        own = base in patient.settings.queues
+        yield warning(
+            f"{waiting[base]} task(s) wait in queue {base}, which no worker serves",
+            "start a worker: claude" if own else f"start a worker for it: COORD_QUEUES={base} claude",
+        )
+    if not alone and not paused:
+        yield ok(f"{sum(waiting.values())} task(s) wait")
+
+
+def _texts(raw: Any) -> list[str]:
+    return [each.decode("utf-8", "replace") for each in raw]
+
+
+def _scan(connection: redis.Redis, pattern: str) -> list[str]:
+    found = []
+    for raw in connection.scan_iter(match=pattern, count=2000):
+        found.append(raw.decode("utf-8", "replace"))
+        if len(found) >= _MANY:
+            break
+    return sorted(found)
