@@ -63,7 +63,7 @@ HELP = {
     "cancel": "Cancel tasks that have not ended.",
     "completion": "Print the completion script of a shell.",
     "dead-letters": "Show what could not become a task, with the reason.",
-    "doctor": "Look whether this installation is well, and say how to mend what is not.",
+    "doctor": "See what is wrong here, and how to mend it.",
     "down": "End the embedded Redis of this project.",
     "drain": "Let workers finish their task and stop.",
     "events": "Show what happened (-f: as it happens).",

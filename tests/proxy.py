@@ -24,6 +24,8 @@ class Proxy:
         self.port: int = self.listener.getsockname()[1]
         #: Called before and after each round trip: (number, 'before' | 'after'); True drops the line.
         self.intercept: Callable[[int, str], bool] = lambda number, when: False
+        #: Changes what the server answers.
+        self.rewrite: Callable[[bytes], bytes] = lambda data: data
         self.round_trips = 0
         #: How each round trip began: the first bytes of what the client sent.
         self.sent: list[bytes] = []
@@ -102,6 +104,6 @@ class Proxy:
                         if waiting and self.intercept(number, "after"):
                             return
                         waiting = False
-                        client.sendall(data)
+                        client.sendall(self.rewrite(data))
                 except OSError:
                     return

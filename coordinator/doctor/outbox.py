@@ -133,7 +133,8 @@ def notes(patient: Patient) -> Iterator[Finding]:
     served = patient.home / "serve.pid"
     if served.is_file() and not process.same(served.read_text(encoding="utf-8").strip()):
         fine = False
-        yield warning("the coordinator that `coord up -d` started has ended", "coord up -d")
+        remedy = "coord up -d" if patient.embedded else "coord down"
+        yield warning(f"the coordinator that `coord up -d` started has ended ({served})", remedy)
     if fine:
         yield ok("none is stale")
 

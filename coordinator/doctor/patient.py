@@ -88,7 +88,7 @@ class Patient:
 
     @property
     def cli(self) -> str:
-        """How `redis-cli` is called to reach this Redis (it asks for the password itself)."""
+        """How `redis-cli` is called to administer this Redis (it asks for the password itself)."""
         at = self.address
         words = ["redis-cli"]
         if at.path:
@@ -98,8 +98,8 @@ class Patient:
             words += [] if at.port == 6379 else ["-p", str(at.port)]
         words += ["--tls"] if at.tls else []
         words += ["-n", str(at.db)] if at.db else []
-        words += ["--user", at.username] if at.username else []
-        words += ["--askpass"] if at.password else []
+        words += ["--user", "ADMIN"] if at.username else []
+        words += ["--askpass"] if at.password or at.username else []
         return " ".join(words)
 
     def connect(self) -> redis.Redis:

@@ -20,6 +20,8 @@ OLDEST = (6, 2)
 _SLOW = 0.05
 #: Clocks may differ by so much (seconds) before somebody wonders.
 _CLOCKS = 2.0
+#: How a script's error begins that is about rights.
+_REFUSED = ("NOPERM", "ACL failure", "The user executing the script")
 _AGAIN = "install coord again: pip install --force-reinstall coord"
 _COMPILE = "local f, why = loadstring(ARGV[1]) return why or 'ok'"
 
@@ -36,7 +38,9 @@ def reach(patient: Patient) -> Iterator[Finding]:
     except redis.RedisError as error:
         patient.away = str(connect.trouble(patient.settings, error))
         seen, _, remedy = patient.away.rpartition("; " if "; " in patient.away else ": ")
-        yield wrong(seen or patient.away, remedy)
+        if "`coord up`" in remedy:
+            remedy = "coord up -d" if patient.embedded else "start the one there, or correct COORD_REDIS_URL"
+        yield wrong(seen, remedy)
         return
     patient.away = ""
     at, best = patient.address, patient.round_trip * 1000
@@ -148,7 +152,9 @@ def scripts_run(patient: Patient) -> Iterator[Finding]:
         nobody = f"doctor-{uuid.uuid4().hex[:12]}"
         reply: Any = patient.redis.eval(pool.texts.text("beat"), 0, nobody, "0", "", "", "")
     except redis.ResponseError as error:
-        if isinstance(error, redis.exceptions.NoPermissionError) or "NOPERM" in str(error):
+        if isinstance(error, redis.exceptions.NoPermissionError) or any(
+            each in str(error) for each in _REFUSED
+        ):
             if patient.part == "viewer":
                 yield note(f"user {patient.user} may run no scripts: it looks, and changes nothing")
             else:

@@ -1,0 +1,1 @@
+"""`coord doctor`: one fault planted in a healthy installation, and that fault found."""
