@@ -20,9 +20,11 @@ _KEY = "KEY"
 
 #: What looking on takes.
 VIEWER: dict[str, Sequence[str]] = {
-    "EXISTS": [_KEY], "GET": [_KEY], "HGET": [_KEY, "f"], "HGETALL": [_KEY], "HKEYS": [_KEY],
+    "EXISTS": [_KEY], "GET": [_KEY], "HEXISTS": [_KEY, "f"],
+    "HGET": [_KEY, "f"], "HGETALL": [_KEY], "HKEYS": [_KEY],
     "HMGET": [_KEY, "f"], "LINDEX": [_KEY, "0"], "LLEN": [_KEY], "LRANGE": [_KEY, "0", "1"],
-    "SCARD": [_KEY], "SMEMBERS": [_KEY], "TIME": [], "XLEN": [_KEY], "XRANGE": [_KEY, "-", "+"],
+    "SCARD": [_KEY], "SMEMBERS": [_KEY], "TIME": [], "TYPE": [_KEY],
+    "XLEN": [_KEY], "XRANGE": [_KEY, "-", "+"],
     "XREAD": ["STREAMS", _KEY, "0"], "XREVRANGE": [_KEY, "+", "-"], "ZCARD": [_KEY],
     "ZRANGE": [_KEY, "0", "1"], "ZREVRANGE": [_KEY, "0", "1"], "ZSCORE": [_KEY, "m"],
 }  # fmt: skip
@@ -30,11 +32,13 @@ VIEWER: dict[str, Sequence[str]] = {
 SCRIPTS: dict[str, Sequence[str]] = {
     "BLPOP": [_KEY, "1"], "DEL": [_KEY], "EVAL": ["return 1", "0"], "EVALSHA": ["0" * 40, "0"],
     "EXPIRE": [_KEY, "1"], "HDEL": [_KEY, "f"], "HINCRBY": [_KEY, "f", "1"],
-    "HINCRBYFLOAT": [_KEY, "f", "1"], "HSET": [_KEY, "f", "v"], "INCR": [_KEY], "LPOP": [_KEY],
+    "HINCRBYFLOAT": [_KEY, "f", "1"], "HSET": [_KEY, "f", "v"], "HSETNX": [_KEY, "f", "v"],
+    "INCR": [_KEY], "LPOP": [_KEY],
     "LPOS": [_KEY, "m"], "LPUSH": [_KEY, "m"], "LREM": [_KEY, "0", "m"], "PERSIST": [_KEY],
     "RPUSH": [_KEY, "m"], "SADD": [_KEY, "m"], "SET": [_KEY, "v"], "SETNX": [_KEY, "v"],
     "SISMEMBER": [_KEY, "m"], "SREM": [_KEY, "m"], "XADD": [_KEY, "*", "f", "v"], "XDEL": [_KEY, "1-1"],
     "ZADD": [_KEY, "1", "m"], "ZRANGEBYSCORE": [_KEY, "0", "1"], "ZREM": [_KEY, "m"],
+    "ZREMRANGEBYSCORE": [_KEY, "0", "1"],
 }  # fmt: skip
 #: What triggers take: sent by operators, read by the coordinator.
 TRIGGERS: dict[str, Sequence[str]] = {

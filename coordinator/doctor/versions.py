@@ -10,7 +10,7 @@ from typing import Any
 
 from coordinator.doctor.finding import Finding, note, ok, warning, wrong
 from coordinator.doctor.patient import Patient
-from pool import keys, units
+from pool import keys, script_text, units, view
 
 #: A keeper should have so many chances to renew a lease before it runs out.
 _BEATS = 3
@@ -24,28 +24,41 @@ def here(patient: Patient) -> Iterator[Finding]:
 
 
 def workers(patient: Patient) -> Iterator[Finding]:
-    """Live workers of another RQ or Python than this one, by what they registered."""
+    """Live workers of another coord, RQ or Python than this one, by what they registered."""
     connection = patient.redis
-    raw: Any = connection.zrange("pool:workers", 0, -1)
+    floor: Any = connection.get("pool:floor")
+    if floor and int(floor) > script_text.VERSION:
+        yield wrong(
+            f"the pool asks for scripts of version {int(floor)}, this coord has {script_text.VERSION}: it "
+            "may change nothing",
+            "upgrade coord here: pip install --upgrade coord",
+        )
+    live = view.workers(connection, departed=False)
     pipe = connection.pipeline(transaction=False)
-    for each in raw:
-        pipe.hmget(keys.key("worker", each.decode()), ["version", "python_version"])
-    found: Counter[tuple[str, str]] = Counter()
-    for rq, python in pipe.execute():
-        if rq:
-            found[(rq.decode("utf-8", "replace"), (python or b"?").decode("utf-8", "replace"))] += 1
+    for each in live:
+        pipe.hmget(keys.key("worker", each.id), ["version", "python_version"])
+    found: Counter[tuple[str, str, str]] = Counter()
+    for each, (rq, python) in zip(live, pipe.execute(), strict=True):
+        own = f"coord {each.coord or '?'} (scripts {each.scripts})"
+        found[
+            (own, (rq or b"?").decode("utf-8", "replace"), (python or b"?").decode("utf-8", "replace"))
+        ] += 1
     if not found:
         yield ok("no live workers")
         return
-    said = "; ".join(f"{count} with RQ {rq}, Python {python}" for (rq, python), count in found.most_common())
-    others = {rq for rq, _ in found} - {metadata.version("rq")}
-    if others:
+    said = "; ".join(
+        f"{count} with {own}, RQ {rq}, Python {python}" for (own, rq, python), count in found.most_common()
+    )
+    if {rq for _, rq, _ in found} - {metadata.version("rq"), "?"}:
         yield warning(
             f"live workers: {said}; here it is RQ {metadata.version('rq')}",
-            "install the same versions everywhere, then in each project: coord hooks install",
+            "install the same RQ everywhere, then in each project: coord hooks install",
         )
-    elif len({python.rpartition(".")[0] for _, python in found}) > 1:
-        yield note(f"live workers: {said}")
+    elif {each.scripts for each in live} - {script_text.VERSION}:
+        yield note(
+            f"live workers: {said}; here it is scripts {script_text.VERSION} (old and new work side by side)",
+            "coord versions",
+        )
     else:
         yield ok(f"live workers: {said}")
 

@@ -16,7 +16,7 @@ import pytest
 from rq import Queue, Worker
 
 from coordinator.doctor import rq as doctor_rq
-from pool import connect, keys, local, model, process
+from pool import __version__, connect, keys, local, model, process
 from pool import settings as settings_module
 from pool.claim import Caller
 from tests.redis.coord import WORKER
@@ -111,8 +111,17 @@ def test_a_foreign_job(well: Well) -> None:
 def test_versions_of_workers(well: Well) -> None:
     caller = enroll(well)
     well.finds_nothing("--no-fire")
+    well.conn.hset("pool:worker:w1", "scripts", 999)
+    found = {each["check"]: each for each in well.finds_nothing("--only", "versions")}
+    assert found["versions.workers"]["remedy"] == "coord versions"
     well.conn.hset(keys.key("worker", caller.worker), "version", "2.8.0")
-    well.finds("versions.workers", argv=NO_FIRE, seen="1 with RQ 2.8.0", remedy="coord hooks install")
+    well.finds("versions.workers", argv=NO_FIRE, seen="RQ 2.8.0", remedy="coord hooks install")
+
+
+def test_this_coord_is_too_old_for_the_pool(well: Well) -> None:
+    well.conn.set("pool:floor", 999)
+    said = well.findings("--only", "versions", code=1)
+    assert [each["seen"] for each in said if "asks for scripts of version 999" in each["seen"]]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +153,16 @@ def enroll(well: Well, name: str = "w1", idle: float = 600.0) -> Caller:
     """A worker without a process."""
     pool = connect.pool(settings_module.load(), well.conn)
     verdict, caller = pool.register(
-        name, "", "session", "host", 1, ["tasks"], idle, 0, "/", (metadata.version("rq"), "3.11.7")
+        name,
+        "",
+        "session",
+        "host",
+        1,
+        ["tasks"],
+        idle,
+        0,
+        "/",
+        (metadata.version("rq"), "3.11.7", __version__),
     )
     assert verdict == "new"
     return caller
