@@ -21,7 +21,7 @@ COMMANDS = {
     "requeue": "tasks", "result": "tasks", "resume": "workers", "retry": "tasks", "serve": "service",
     "settings": "service", "submit": "submit", "task": "tasks", "tasks": "tasks", "trigger": "service",
     "schedule": "schedule", "stats": "stats", "up": "service", "versions": "versions", "wait": "tasks",
-    "workers": "workers",
+    "worker": "worker", "workers": "workers",
     "completion": "completion", "purge": "purge",
 }  # fmt: skip
 
@@ -88,6 +88,7 @@ HELP = {
     "up": "Start the embedded Redis and the coordinator.",
     "versions": "Show who runs which version; require a newer one.",
     "wait": "Wait until tasks have ended.",
+    "worker": "Supervise a worker: sessions are started when there is work.",
     "workers": "List workers (--watch: live).",
 }
 

@@ -18,7 +18,7 @@ from coordinator.reaper import Guard
 from coordinator.schedules import Schedules
 from coordinator.sweeper import Sweeper
 from coordinator.triggers import Triggers
-from pool import clock, connect, script_text
+from pool import clock, connect, script_text, wire
 from pool import settings as settings_module
 from pool.errors import CoordError, RedisAway
 from pool.settings import Settings
@@ -195,7 +195,7 @@ class Service:
             if settings_module.redis_url(self.settings) != self.url:
                 self.connection.close()
                 self._connect()
-                self.log(f"Redis is at {self.url} now")
+                self.log(f"Redis is at {wire.Address(self.url).shown} now")
         except RedisAway:
             return  # it is not back yet
 

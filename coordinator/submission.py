@@ -171,10 +171,10 @@ def read_prompt(path: str) -> str:
 
 
 def unserved(connection: redis.Redis, queues: Iterable[str]) -> list[str]:
-    """Those of the queues that no live worker serves, nor a plain RQ worker."""
+    """Those of the queues that no live worker serves, nor a supervisor, nor a plain RQ worker."""
     missing = []
     for queue in sorted(set(queues)):
         names = [keys.key("workers_of", model.rq_queue(queue, priority)) for priority in model.Priority]
-        if not connection.exists(*names):
+        if not connection.exists(f"pool:ready:{queue}", *names):
             missing.append(queue)
     return missing

@@ -59,6 +59,8 @@ class Compiled:
             text = env.get("COORD_" + name.upper(), "")
             if text:
                 self.values[name] = read(name, kind, text)
+        if env.get("COORD_REDIS_URL_FILE") and not env.get("COORD_REDIS_URL"):
+            self.values["redis_url"] = ""  # a variable has the last word, whichever of the two it is
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
@@ -70,12 +72,12 @@ class Compiled:
         return home if home.startswith("/") else os.path.dirname(self.path) or os.path.abspath(home)
 
     def url(self) -> str:
-        """The Redis in force now (an embedded one may have moved to another port).
+        """The Redis in force now (an embedded one may have moved, a file may hold another password).
 
         Raises:
-            RedisAway: The project's embedded Redis does not run.
+            RedisAway: The project's embedded Redis does not run, or redis_url_file cannot be read.
         """
-        return redis_url(self.values["redis_url"], self.home)
+        return redis_url(self.values["redis_url"], self.values["redis_url_file"], self.home)
 
 
 def read(name: str, kind: str, text: str) -> Any:
@@ -104,6 +106,8 @@ def parse(kind: str, text: str) -> Any:
         return units.whole(text)
     if kind == "size":
         return size(text)
+    if kind == "file":
+        return absolute(text)
     return split(text) if kind == "list" else text
 
 
@@ -126,6 +130,18 @@ def size(text: str) -> int:
     return int(float(low) * scale)
 
 
+def absolute(text: str) -> str:
+    """The path of a file: hooks run in other folders than the command that was told of it.
+
+    Raises:
+        ValueError: The path is relative.
+    """
+    path = os.path.expanduser(text)
+    if path and not path.startswith("/"):
+        raise ValueError(f"{text[:200]!r} is not an absolute path")
+    return path
+
+
 def split(text: str) -> list[str]:
     """The names in a comma-separated list, or in a JSON one.
 
@@ -140,20 +156,22 @@ def split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def redis_url(given: str, home: str) -> str:
-    """The given URL, else that of the embedded server noted in HOME/redis.json.
+def redis_url(given: str, file: str, home: str) -> str:
+    """The given URL, else the one in the file, else that of the embedded server noted in HOME/redis.json.
 
     Outside of any project it is the usual port. Inside of one it is not: whatever listens there may be
     another project's pool, and its tasks are not ours to take.
 
     Raises:
-        RedisAway: The project's embedded Redis does not run.
+        RedisAway: The project's embedded Redis does not run, or the file cannot be read.
     """
     if given:
         return given
+    if file:
+        return _url_in(file)
     try:
-        with open(os.path.join(home, "redis.json"), encoding="utf-8") as file:
-            noted = jsonlite.loads(file.read())
+        with open(os.path.join(home, "redis.json"), encoding="utf-8") as note:
+            noted = jsonlite.loads(note.read())
         url, key = str(noted["url"]), str(noted.get("key", ""))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         if home == user_home():
@@ -163,6 +181,22 @@ def redis_url(given: str, home: str) -> str:
         ) from None
     if key.split("-")[:2] == [process.boot_id(), process.namespace()] and not process.same(key):
         raise RedisAway(f"the embedded Redis of {home} does not run any more: `coord up` starts it again")
+    return url
+
+
+def _url_in(path: str) -> str:
+    """The URL in a file. One that is not there yet may come, so it is as if Redis were away."""
+    try:
+        with open(path, encoding="utf-8") as opened:
+            url = opened.read(4096).strip()
+    except OSError as error:
+        raise RedisAway(f"redis_url_file: {path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        url = "?"  # bytes that are no text
+    if not url:
+        raise RedisAway(f"redis_url_file: {path} is empty: it must hold a redis:// URL")
+    if not url.startswith(("redis://", "rediss://", "unix://")) or len(url.split()) > 1:
+        raise RedisAway(f"redis_url_file: {path} holds something else than one redis:// URL")
     return url
 
 

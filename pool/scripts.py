@@ -315,6 +315,15 @@ class Pool:
             )
         return reply
 
+    # -- a supervisor ---------------------------------------------------------------------------------
+
+    def summon(self, supervisor: str, queues: Sequence[str], seconds: float, session: str = "") -> list[str]:
+        """Whether to start a session, or how far that of process key ``session`` has come: summon.lua.
+
+        ``session`` 'off' takes back an earlier ``start`` of which no session came.
+        """
+        return self.verdict("summon", supervisor, ",".join(queues), seconds, session)
+
     # -- the coordinator -----------------------------------------------------------------------------
 
     def lead(self, token: str, seconds: float, step_down: bool = False) -> tuple[bool, float, list[str]]:

@@ -38,9 +38,17 @@ Names = Annotated[list[str], NoDecode, _read("list")]
 Size = Annotated[int, Field(ge=0), _read("size")]
 Whole = Annotated[int, _read("int")]
 Flag = Annotated[bool, _read("bool")]
+File = Annotated[str, _read("file")]
 
 #: How a variable is read, by its setting's type as it is written here; any other is text.
-_KINDS = {"Duration": "duration", "Names": "list", "Size": "size", "Whole": "int", "Flag": "bool"}
+_KINDS = {
+    "Duration": "duration",
+    "Names": "list",
+    "Size": "size",
+    "Whole": "int",
+    "Flag": "bool",
+    "File": "file",
+}
 
 
 class Settings(BaseSettings):
@@ -49,6 +57,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="COORD_", extra="forbid", env_ignore_empty=True, frozen=True)
 
     redis_url: str = Field("", description="redis://, rediss:// or unix:// URL; empty: the embedded Redis")
+    redis_url_file: File = Field("", description="file that holds that URL, where it has a password")
     home: str = Field("", description="folder of coord's own files; empty: .coord of the project")
 
     queue: str = Field("tasks", description="queue of a task submitted without one")
@@ -103,6 +112,8 @@ class Settings(BaseSettings):
     trigger_limit: Size = Field(64 * 1024, description="bytes of a trigger")
 
     claude: str = Field("", description="command that starts Claude Code; empty: claude on PATH")
+    project: File = Field("", description="folder in which a supervised session works; empty: this one")
+    drain_limit: Duration = Field(600.0, ge=0, description="a supervised session may finish for so long")
     played: Flag = Field(False, description="(demo) the worker's model is played by a script")
 
     @field_validator("queue", "queues")
@@ -160,6 +171,8 @@ def load(**given: Any) -> Settings:
         raise SettingsError(f"{config_path()} is not TOML: it is not UTF-8 text") from None
     except OSError as error:
         raise SettingsError(f"{error.filename or 'the settings'}: {error.strerror}") from None
+    if os.environ.get("COORD_REDIS_URL_FILE") and not os.environ.get("COORD_REDIS_URL"):
+        settings = settings.model_copy(update={"redis_url": ""})  # over a redis_url in coord.toml
     # Absolute, because hooks run in other folders than the command that compiles them; a relative one in
     # coord.toml is meant from there.
     config = None if os.environ.get("COORD_HOME") or "home" in given else config_path()
@@ -182,18 +195,16 @@ def _problem(error: ValidationError) -> str:
 
 
 def kind(name: str) -> str:
-    """How the compiled settings read a variable: duration, size, int, bool, list or str."""
+    """How the compiled settings read a variable: duration, size, int, bool, list, file or str."""
     return _KINDS.get(Settings.__annotations__[name], "str")
 
 
 def compile_values(settings: Settings) -> dict[str, Any]:
     """What hooks and helpers need to know: the values, how to read overrides, and RQ's key names."""
-    values = {name: value for name, value in settings.model_dump().items() if name != "redis_url"}
-    values["redis_url"] = settings.redis_url
     return {
         "format": compiled.FORMAT,
         "coord": __version__,
-        "values": values,
+        "values": settings.model_dump(),
         "kinds": {name: kind(name) for name in Settings.model_fields},
         "templates": keys.templates(),
         "rq_version": metadata.version("rq"),
@@ -212,8 +223,12 @@ def compile_settings(settings: Settings, path: Path | None = None) -> Path:
 
 
 def redis_url(settings: Settings) -> str:
-    """The Redis in force: the setting, else the embedded server of this project, else the usual port."""
-    return compiled.redis_url(settings.redis_url, settings.home)
+    """The Redis in force: the setting, the file, this project's embedded server, else the usual port.
+
+    Raises:
+        RedisAway: The embedded server does not run, or the file cannot be read.
+    """
+    return compiled.redis_url(settings.redis_url, settings.redis_url_file, settings.home)
 
 
 def compile_for_hooks(path: str) -> str | None:

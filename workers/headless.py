@@ -11,42 +11,20 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-import shutil
-import signal
 import subprocess
-import sys
 import tempfile
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from pool import brief, local, settings, units, view
+from pool import brief, settings, units, view
+from pool.errors import CoordError
+from workers import child
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-#: Time (seconds) in which a session that is told to end can end its own commands.
-GRACE = 5.0
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
 #: An error is one line of at most so many characters.
 _LINE = 500
-
-#: Who the rq worker itself is must not reach the session: it is no worker of the pool.
-_IDENTITY = frozenset(
-    ("CLAUDECODE", "COORD_SUPERVISED", "COORD_WORKER_ID", "WORKER_ID", local.SESSION_VARIABLE)
-)
-
-#: Outlives the horse: RQ ends a horse with SIGKILL, and the session must not work on without it.
-_WATCHER = """
-import os, signal, sys, time
-if not os.read(0, 1):
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(int(sys.argv[1]), number)
-        except OSError:
-            break
-        time.sleep(float(sys.argv[2]))
-"""
 
 
 def run(
@@ -66,12 +44,13 @@ def run(
     with file() as given, file() as said, file() as wrong:
         given.write(text.encode())
         given.seek(0)
-        with _session(cwd, given, said, wrong) as session:
-            try:
+        try:
+            with _session(cwd, given, said, wrong) as session:
                 code = session.wait(timeout)
-            except subprocess.TimeoutExpired:
-                span = units.span(timeout or 0)
-                raise RuntimeError(f"the session ran past its timeout of {span}") from None
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"the session ran past its timeout of {units.span(timeout or 0)}") from None
+        except CoordError as error:
+            raise RuntimeError(str(error)) from None
         said.seek(0)
         wrong.seek(0)
         return _answer(code, said.read(), wrong.read())
@@ -81,53 +60,15 @@ def command() -> list[str]:
     """How Claude Code is started here.
 
     Raises:
-        RuntimeError: There is none.
+        UsageError: There is none.
     """
-    given = settings.load().claude
-    words = [given] if os.path.isfile(given) else shlex.split(given) or ["claude"]
-    found = shutil.which(words[0])
-    if found is None:
-        raise RuntimeError(
-            f"there is no program {words[0]!r}: install Claude Code, or name it in COORD_CLAUDE"
-        )
-    return [found, *words[1:], "-p", "--output-format", "json"]
+    return [*child.program(settings.load().claude), "-p", "--output-format", "json"]
 
 
-@contextmanager
-def _session(cwd: str, given: Any, said: Any, wrong: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A session in a process group of its own, that ends when this block or this process does."""
-    environ = {name: value for name, value in os.environ.items() if name not in _IDENTITY}
-    environ["COORD_WORKER"] = "0"
-    try:
-        session = subprocess.Popen(
-            command(), stdin=given, stdout=said, stderr=wrong, cwd=cwd or None, env=environ,
-            start_new_session=True,
-        )  # fmt: skip
-    except OSError as error:
-        raise RuntimeError(f"Claude Code did not start: {error}") from None
-    ours, theirs = os.pipe()
-    watcher = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _WATCHER, str(session.pid), str(GRACE)],
-        stdin=ours, start_new_session=True,
-    )  # fmt: skip
-    os.close(ours)
-    try:
-        yield session
-    finally:
-        if session.poll() is None:
-            _end(session)
-        os.write(theirs, b".")
-        os.close(theirs)
-        watcher.wait()
-
-
-def _end(session: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, on which the client ends its own commands too; SIGKILL for what is left of the group."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(session.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            session.wait(GRACE)
+def _session(cwd: str, given: Any, said: Any, wrong: Any) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    environ = {name: value for name, value in os.environ.items() if name not in child.IDENTITY}
+    environ["COORD_WORKER"] = "0"  # it must be no worker of the pool
+    return child.started(command(), environ, cwd or None, stdin=given, stdout=said, stderr=wrong)
 
 
 def _answer(code: int, said: bytes, wrong: bytes) -> str:

@@ -65,10 +65,11 @@ class PlayedSession:
     # -- the client's part -----------------------------------------------------------------------------
 
     def _read_hooks(self) -> dict[str, list[str]]:
-        """The command hooks by event, from the project's settings files."""
+        """The command hooks by event, from the settings files of the project and of CLAUDE_CONFIG_DIR."""
         found: dict[str, list[str]] = {}
-        for name in ("settings.json", "settings.local.json"):
-            path = self.project / ".claude" / name
+        paths = [self.project / ".claude" / name for name in ("settings.json", "settings.local.json")]
+        own = os.environ.get("CLAUDE_CONFIG_DIR")  # without it, the user's own: a play leaves them alone
+        for path in [Path(own) / "settings.json", *paths] if own else paths:
             if not path.is_file():
                 continue
             for event, groups in json.loads(path.read_text(encoding="utf-8")).get("hooks", {}).items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -133,6 +134,11 @@ def cell(text: Any, style: str = "") -> Text:
 def state(text: str) -> Text:
     """A state in its colour."""
     return cell(text, STYLES.get(text, ""))
+
+
+def log(line: str) -> None:
+    """A line of a service's log, on standard error."""
+    click.echo(f"{time.strftime('%H:%M:%S')} {clean(line)}", err=True)
 
 
 def warn(text: str) -> None:

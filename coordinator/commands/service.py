@@ -26,10 +26,6 @@ from pool.settings import Settings
 _PATIENCE = 10.0
 
 
-def _log(line: str) -> None:
-    click.echo(f"{time.strftime('%H:%M:%S')} {common.clean(line)}", err=True)
-
-
 @click.command()
 def serve() -> None:
     """Run the coordinator: reap, promote, hear triggers, sweep.
@@ -38,7 +34,7 @@ def serve() -> None:
     """
     settings = settings_module.load()
     with connect.reachable(settings):
-        service_module.serve(settings, _log)
+        service_module.serve(settings, common.log)
 
 
 @click.command()
@@ -47,9 +43,10 @@ def serve() -> None:
 def up(port: int | None, detach: bool) -> None:
     """Start the embedded Redis (in ./.coord, AOF on) and the coordinator; Ctrl-C ends both."""
     settings = settings_module.load()
-    if settings.redis_url:
+    if settings.redis_url or settings.redis_url_file:
         raise UsageError(
-            "COORD_REDIS_URL (or redis_url) names a Redis: run `coord serve`, or unset it for one of our own"
+            "COORD_REDIS_URL (or redis_url, or redis_url_file) names a Redis: run `coord serve`, "
+            "or unset it for one of our own"
         )
     home = common.project_home(settings)
     settings = settings.model_copy(update={"home": str(home)})
@@ -61,19 +58,21 @@ def up(port: int | None, detach: bool) -> None:
     except OSError as error:
         raise UsageError(f"{error.filename or home}: {error.strerror}") from None
     cli = "redis-cli" if server.port == embedded.DEFAULT_PORT else f"redis-cli -p {server.port}"
-    _log(f"Redis ({server.kind}) at {server.url}, data in {home / 'redis'}")
+    common.log(f"Redis ({server.kind}) at {server.url}, data in {home / 'redis'}")
     if server.kind == "fakeredis":
-        _log("WARNING: this is fakeredis, an imitation in memory: nothing outlives it. Install redis-server.")
-    _log(f'try: {cli} publish {settings.trigger_channel} "Build and test suite"')
+        common.log(
+            "WARNING: this is fakeredis, an imitation in memory: nothing outlives it. Install redis-server."
+        )
+    common.log(f'try: {cli} publish {settings.trigger_channel} "Build and test suite"')
     if detach:
         _detached(settings)
         return
     try:
-        service_module.serve(settings, _log)
+        service_module.serve(settings, common.log)
     finally:
         if ours:
             embedded.stop(home)
-            _log("Redis ended")
+            common.log("Redis ended")
 
 
 def _detached(settings: Settings) -> None:
@@ -81,7 +80,7 @@ def _detached(settings: Settings) -> None:
     home = Path(settings.home)
     note, log = home / "serve.pid", home / "serve.log"
     if note.exists() and process.same(note.read_text(encoding="utf-8").strip()):
-        _log("the coordinator runs already")
+        common.log("the coordinator runs already")
         return
     with log.open("ab") as out:
         child = subprocess.Popen(
@@ -95,7 +94,7 @@ def _detached(settings: Settings) -> None:
             if child.poll() is not None or clock.mono() > end:
                 raise CoordError(f"the coordinator did not start: see {log}")
             time.sleep(0.02)
-    _log(f"the coordinator runs in the background (log: {log}); `coord down` ends both")
+    common.log(f"the coordinator runs in the background (log: {log}); `coord down` ends both")
     child.returncode = 0  # it is meant to outlive us
 
 

@@ -22,6 +22,7 @@ TEXTS = {
     "int": ["8", " 7 ", "1", "5.0", "1_000", "one", "0x1", "9" * 30],
     "bool": ["1", "true", "Yes", "on", "0", "off", "NO", "maybe", "2", "t", "y"],
     "list": ["a", "a,b", " a , b ", '["a", "b"]', "[a", "a,,b"],
+    "file": ["/etc/x", "~/x", "x", "./x", "~nobody-at-all/x", " /x"],
     "str": ["text", " blanks ", "ü", "[1]"],
 }  # fmt: skip
 NAMES = {kind: [name for name in Settings.model_fields if settings.kind(name) == kind] for kind in TEXTS}
@@ -51,7 +52,7 @@ def overlay(environ: dict[str, str]) -> compiled.Compiled:
 
 
 def test_every_setting_has_a_kind_a_meaning_and_a_default_of_that_kind() -> None:
-    types = {"duration": float, "size": int, "int": int, "bool": bool, "list": list, "str": str}
+    types = {"duration": float, "size": int, "int": int, "bool": bool, "list": list, "file": str, "str": str}
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert isinstance(field.default, types[settings.kind(name)]), name
@@ -64,7 +65,7 @@ def test_a_variable_means_the_same_to_commands_and_to_hooks(
 ) -> None:
     # (One that has no bound of its own, and takes any text.)
     name = {"duration": "idle_limit", "size": "prompt_limit", "int": "max_tasks", "bool": "played",
-            "list": "trigger_allow", "str": "claude"}[kind]  # fmt: skip
+            "list": "trigger_allow", "file": "redis_url_file", "str": "claude"}[kind]  # fmt: skip
     variable = f"COORD_{name.upper()}"
     by_hook = outcome(lambda: overlay({variable: text})[name])
     monkeypatch.setenv(variable, text)
@@ -81,7 +82,7 @@ def test_a_variable_means_the_same_to_commands_and_to_hooks(
 )
 def test_any_text_means_the_same_to_both(kind: str, text: str) -> None:
     name = {"duration": "idle_limit", "size": "prompt_limit", "int": "max_tasks", "bool": "played",
-            "list": "trigger_allow", "str": "claude"}[kind]  # fmt: skip
+            "list": "trigger_allow", "file": "redis_url_file", "str": "claude"}[kind]  # fmt: skip
     by_hook = outcome(lambda: overlay({f"COORD_{name.upper()}": text})[name])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(f"COORD_{name.upper()}", text)
