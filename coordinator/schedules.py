@@ -12,14 +12,16 @@ from typing import Any
 
 import redis
 
-from pool import cron, schedule, scripts
+from pool import clock, cron, schedule, scripts
 from pool.errors import UsageError
 from pool.schedule import Entry, Step
 from pool.settings import Settings
 
-#: Schedules looked at in one round, the longest overdue first, and the moves made in it: it may not last
-#: as long as a leader may be silent. What is left comes in the next round.
+#: Schedules looked at in one round, the longest overdue first, and the moves made in it.
 _DUE, _MOVES = 100, 400
+#: A round begins no other schedule after this share of the time for which a leader may be silent. What is
+#: left comes in the next round.
+_SHARE = 0.25
 
 
 class Schedules:
@@ -46,6 +48,7 @@ class Schedules:
         for raw, _ in found:
             pipe.hmget(b"pool:schedule:" + raw, ["entry", "revision"])
         refused: list[redis.ResponseError] = []
+        end = clock.mono() + self.settings.leader_ttl * _SHARE
         for (raw, due), reply in zip(found, pipe.execute(raise_on_error=False), strict=True):
             name = raw.decode("utf-8", "replace")
             try:
@@ -56,6 +59,8 @@ class Schedules:
                     yield f"schedule {name!r} cannot be read and is held: {error}"
             except redis.ResponseError as error:
                 refused.append(error)
+            if clock.mono() > end:
+                break
         if refused:
             raise refused[0]
 

@@ -26,7 +26,7 @@ ALIASES = {
     "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
 }  # fmt: skip
 #: Left-out ticks are counted up to this; then they are many.
-COUNTED = 10_000
+COUNTED = 1_000
 _LONGEST = 200
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 _MINUTE = timedelta(minutes=1)

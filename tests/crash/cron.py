@@ -3,14 +3,17 @@
     python -m tests.crash.cron --seconds 120 [--coordinators 3] [--seed N]
 
 A real redis-server (AOF, fsync always) and real `coord serve` processes with the settings that everybody
-has. A killed one is replaced; a frozen one is left so for longer than its lock, until another leads, and then
-thawed, in the belief that it leads still. Each tick must have become one task, and no more.
+has, each behind a proxy, so that it can be struck amid a tick: when it has sent `fire`, before Redis runs it
+or after. A killed one is replaced; a frozen one is left so for longer than its lock, until another leads, and
+then thawed, in the belief that it leads still (what it had sent arrives only then). Each tick must have
+become one task, and no more.
 """
 
 from __future__ import annotations
 
 import argparse
 import calendar
+import itertools
 import json
 import os
 import random
@@ -18,16 +21,20 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pool import clock, connect, keys, schedule, scripts
 from pool import settings as settings_module
 from tests.crash.ledger import Ledger
+from tests.proxy import Proxy
 from tests.server import Server
 from tests.session import ROOT, eventually
 
@@ -49,6 +56,8 @@ class Report:
     doubled: list[str]
     killed: int
     frozen: int
+    #: How many of these in the middle of a tick.
+    amid: int
     leaders: int
     #: Seconds from a tick to its task, at most.
     latest: float
@@ -62,12 +71,21 @@ class Report:
         rows = [
             ("ticks expected", self.expected), ("tasks made", self.made), ("missing", len(self.missing)),
             ("doubled", len(self.doubled)), ("leaders killed", self.killed),
-            ("leaders frozen", self.frozen), ("changes of leader", self.leaders),
+            ("leaders frozen", self.frozen), ("  of these amid a tick", self.amid),
+            ("changes of leader", self.leaders),
             ("latest task after its tick", f"{self.latest:.1f} s"),
         ]  # fmt: skip
         lines = [f"{name:28}{value}" for name, value in rows]
         lines += [f"WRONG: {what}" for what in [*self.missing[:10], *self.doubled[:10], *self.problems]]
         return "\n".join([f"{self.seconds:.0f} s of ticks, one each second", *lines])
+
+
+@dataclass
+class Coordinator:
+    """One of them, and the proxy through which it reaches Redis."""
+
+    process: subprocess.Popen[bytes]
+    proxy: Proxy
 
 
 class Drill:
@@ -80,7 +98,7 @@ class Drill:
         self.env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.env |= {"COORD_HOME": str(folder / "home"), "COORD_REDIS_URL": self.server.url}
         self.env["PYTHONPATH"] = str(ROOT)
-        self.running: dict[int, subprocess.Popen[bytes]] = {}
+        self.running: dict[int, Coordinator] = {}
         self.done: Counter[str] = Counter()
 
     def run(self) -> Report:
@@ -94,6 +112,7 @@ class Drill:
                     self._end()
 
     def _drill(self, pool: scripts.Pool) -> Report:
+        self.fire = str(self.conn.script_load(pool.texts.text("fire"))).encode()
         for _ in range(self.size):
             self._start()
         eventually(self._leader, 20)
@@ -103,11 +122,13 @@ class Drill:
         )  # fmt: skip
         first = int(datetime.fromisoformat(json.loads(added.stdout)["next"]).timestamp())
         end = clock.mono() + self.seconds
-        what = [self._kill, self._freeze]
+        strikes: Iterator[Callable[[], None]] = itertools.cycle(
+            [self._kill, self._freeze, partial(self._kill, "before"), partial(self._freeze, "before"),
+             partial(self._kill, "after"), partial(self._freeze, "after")]
+        )  # fmt: skip
         while clock.mono() < end:
             time.sleep(self.random.uniform(*WORKS))
-            what[0]()
-            what.reverse()
+            next(strikes)()
         last = int(self._now())
         eventually(lambda: self._due() > last, 30, "the ticks are made")
         assert pool.hold(NAME) == "paused"
@@ -115,34 +136,57 @@ class Drill:
 
     # -- what is done to coordinators ----------------------------------------------------------------------
 
-    def _kill(self) -> None:
-        victim = self._leader()
-        if victim:
-            victim.kill()
-            victim.wait()
-            del self.running[victim.pid]
-            self.done["killed"] += 1
-            self._start()
-            self._await_another(victim.pid)
+    def _kill(self, amid: str = "") -> None:
+        """End the leader, at once or when it fires next, and start another coordinator."""
+        victim = eventually(self._leader, 20)
+        self._strike(victim, signal.SIGKILL, amid, threading.Event())
+        victim.process.wait()
+        victim.proxy.close()
+        del self.running[victim.process.pid]
+        self.done["killed"] += 1
+        self._start()
+        self._await_another(victim)
 
-    def _freeze(self) -> None:
-        victim = self._leader()
-        if victim:
-            began = clock.mono()
-            victim.send_signal(signal.SIGSTOP)
-            self.done["frozen"] += 1
-            self._await_another(victim.pid)
-            time.sleep(max(0.0, began + self.random.uniform(FROZEN, 2 * FROZEN) - clock.mono()))
-            victim.send_signal(signal.SIGCONT)
+    def _freeze(self, amid: str = "") -> None:
+        """Stop the leader, at once or when it fires next, until another leads; let it go on then."""
+        victim, thaw, began = eventually(self._leader, 20), threading.Event(), clock.mono()
+        self._strike(victim, signal.SIGSTOP, amid, thaw)
+        self.done["frozen"] += 1
+        self._await_another(victim)
+        time.sleep(max(0.0, began + self.random.uniform(FROZEN, 2 * FROZEN) - clock.mono()))
+        thaw.set()
+        victim.process.send_signal(signal.SIGCONT)
 
-    def _await_another(self, pid: int) -> None:
+    def _strike(self, victim: Coordinator, number: int, amid: str, thaw: threading.Event) -> None:
+        """Send it a signal, now or when it fires next (before or after Redis runs that), and return then."""
+        if not amid:
+            victim.process.send_signal(number)
+            return
+        struck = threading.Event()
+
+        def intercept(trip: int, when: str) -> bool:
+            if when != amid or struck.is_set() or self.fire not in victim.proxy.sent[trip - 1]:
+                return False
+            victim.process.send_signal(number)
+            struck.set()
+            if number == signal.SIGSTOP:
+                thaw.wait(60)  # what it has sent, or Redis has said, is on its way as long
+            return number == signal.SIGKILL
+
+        victim.proxy.intercept = intercept
+        if struck.wait(5):
+            self.done["amid"] += 1
+        else:
+            victim.process.send_signal(number)  # it leads no more: strike it all the same
+
+    def _await_another(self, victim: Coordinator) -> None:
         def another() -> bool:
             leader = self._leader()
-            return leader is not None and leader.pid != pid
+            return leader is not None and leader is not victim
 
         eventually(another, 20, "another leads")
 
-    def _leader(self) -> subprocess.Popen[bytes] | None:
+    def _leader(self) -> Coordinator | None:
         """The coordinator that leads; None while none does."""
         found: Any = self.conn.get("pool:leader")
         return self.running.get(int(found.decode().split("-")[-2])) if found else None
@@ -153,22 +197,25 @@ class Drill:
         return [sys.executable, "-m", "coordinator.cli", *words]
 
     def _start(self) -> None:
+        proxy = Proxy(self.server.port)
         with (self.folder / "coord.log").open("ab") as log:
             child = subprocess.Popen(
-                self._argv("serve"), env=self.env, cwd=self.folder, stdout=log, stderr=log
-            )
-        self.running[child.pid] = child
+                self._argv("serve"), env={**self.env, "COORD_REDIS_URL": proxy.url}, cwd=self.folder,
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        self.running[child.pid] = Coordinator(child, proxy)
 
     def _end(self) -> None:
-        for child in self.running.values():
-            child.send_signal(signal.SIGCONT)
-            child.terminate()
-        for child in self.running.values():
+        for each in self.running.values():
+            each.process.send_signal(signal.SIGCONT)
+            each.process.terminate()
+        for each in self.running.values():
             try:
-                child.wait(10)
+                each.process.wait(10)
             except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+                each.process.kill()
+                each.process.wait()
+            each.proxy.close()
 
     # -- what came of it -----------------------------------------------------------------------------------
 
@@ -202,7 +249,7 @@ class Drill:
         leaders = sum(n for (kind, _), n in said.items() if kind == "leader")
         return Report(
             self.seconds, len(expected), len(ids), sorted(expected - set(ids)), doubled,
-            self.done["killed"], self.done["frozen"], leaders,
+            self.done["killed"], self.done["frozen"], self.done["amid"], leaders,
             max(late, default=0.0), problems,
         )  # fmt: skip
 

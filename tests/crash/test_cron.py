@@ -13,4 +13,4 @@ def test_each_tick_is_one_task_whatever_becomes_of_leaders(tmp_path: Path) -> No
     print(f"\n{report}")
     assert report.fine, str(report)
     assert report.expected >= 20
-    assert report.killed and report.frozen and report.leaders > report.killed
+    assert report.killed and report.frozen and report.amid and report.leaders > report.killed

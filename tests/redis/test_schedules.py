@@ -267,6 +267,18 @@ def test_the_work_of_a_round_is_bounded(due: Due, monkeypatch: pytest.MonkeyPatc
     assert len(due.tasks()) == 62
 
 
+def test_a_round_that_takes_long_leaves_the_rest_to_the_next(
+    due: Due, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coordinator.schedules._SHARE", -1.0)
+    now = minute(due.now)
+    for name in "abc":
+        due.add(name, now)
+    for made in ("a", "ab", "abc"):
+        due.round(now)
+        assert due.tasks() == [schedule.task_id(name, now) for name in made]
+
+
 # -- overlap, pause, remove ------------------------------------------------------------------------------
 
 
