@@ -1,0 +1,94 @@
+"""Part b: enqueue, and claim with complete, per second: coord beside other queues on the same Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench import server_time, servers, stats
+from bench.fleet import Cut, Fleet
+from bench.peers import catalogue, install
+from bench.run import Run
+
+#: (processes, measured how often compared with the most important number, which is two).
+PROCESSES = (2, 1, 4)
+#: A measurement is to take about so long (seconds): the number of tasks follows the speed seen.
+_AIM = 1.0
+
+
+def measure(run: Run, names: list[str]) -> dict[str, Any]:
+    """All contestants in turn, in each mode and with each number of processes; see docs/benchmarks.md."""
+    peers, refused = _installed(run, names)
+    rates: dict[tuple[str, str, int], dict[str, list[float]]] = {}
+    cut: list[dict[str, str]] = []
+    speeds: dict[tuple[str, str, int], float] = {}
+    plan = [
+        (number, aof, processes)
+        for number in range(run.sizes.throughput_rounds)
+        for processes in PROCESSES
+        for aof in servers.AOF
+        if processes == 2 or number < run.sizes.other_rounds
+    ]
+    for number, aof, processes in run.steps("claim and complete", plan):
+        # Each round begins with another contestant, so that none always follows the same one.
+        turn = number % len(peers)
+        for peer in peers[turn:] + peers[:turn]:
+            key = (peer.name, aof, processes)
+            if any(each["peer"] == peer.name and each["aof"] == aof for each in cut):
+                continue  # one that was cut off once is not waited for again
+            count = int(min(speeds.get(key, 0.0) * _AIM, 8000)) or peer.first
+            count = max(processes, int(count * run.sizes.share)) // processes * processes
+            try:
+                enqueued, drained = _once(peer, aof, processes, count)
+            except Cut as error:
+                cut.append({"peer": peer.name, "aof": aof, "processes": str(processes), "why": str(error)})
+                run.note(f"{peer.title} was cut off: {error}")
+                continue
+            speeds[key] = count / drained
+            found = rates.setdefault(key, {"enqueue": [], "drain": []})
+            found["enqueue"].append(count / enqueued)
+            found["drain"].append(count / drained)
+    return {
+        "peers": [_facts(peer) for peer in peers],
+        "refused": refused,
+        "cut": cut,
+        "rates": [
+            {
+                "peer": name, "aof": aof, "processes": processes,
+                **{what: stats.summary(values) for what, values in found.items()},
+            }
+            for (name, aof, processes), found in rates.items()
+        ],
+        "server": server_time.measure(run),
+    }  # fmt: skip
+
+
+def _installed(run: Run, names: list[str]) -> tuple[list[catalogue.Peer], list[dict[str, str]]]:
+    wanted = set(names) | catalogue.OURS
+    refused: dict[str, str] = {}
+    environments = catalogue.environments(wanted)
+    for environment, requirements in run.steps("peers' virtualenvs", list(environments.items())):
+        try:
+            install.ensure(environment, requirements)
+        except install.InstallError as error:
+            refused[environment] = str(error)
+            run.note(f"{environment} could not be installed: {error}")
+    peers = [
+        each for each in catalogue.PEERS if each.name in wanted and each.environment not in refused
+    ]
+    return peers, [{"environment": name, "why": why} for name, why in refused.items()]
+
+
+def _facts(peer: catalogue.Peer) -> dict[str, Any]:
+    return {
+        "name": peer.name, "title": peer.title, "version": install.versions(peer), "setup": peer.setup,
+        "killed": peer.killed, "results": peer.results, "fenced": peer.fenced, "survives": peer.survives,
+        "ours": peer.name in catalogue.OURS,
+    }  # fmt: skip
+
+
+def _once(peer: catalogue.Peer, aof: str, processes: int, count: int) -> tuple[float, float]:
+    """Seconds to enqueue ``count`` tasks, and to work them off."""
+    with servers.server(aof) as running, Fleet(peer, running.url, processes) as fleet:
+        fleet.freeze()
+        enqueued = fleet.enqueue([count // processes] * processes)
+        return enqueued, fleet.drain(count)
