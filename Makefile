@@ -42,5 +42,8 @@ chaos: $(VENV)/.with-test ## two thousand tasks, eight workers, killed and froze
 upgrade: $(VENV)/.with-test ## chaos with an upgrade in the middle: two versions of every script side by side
 	@$(BIN)/python -m tests.crash.upgrade --tasks 1000 --workers 8
 
+bench: $(VENV)/.with-test ## coord beside other queues on this machine (20 minutes; ARGS=--quick: 3)
+	@$(BIN)/python -m bench $(ARGS)
+
 clean: ## remove what the targets made
-	rm -rf $(VENV) .coord build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench .coord build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

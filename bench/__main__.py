@@ -1,6 +1,6 @@
 """`python -m bench`: measure side by side, judge the goals, write the JSON and docs/benchmarks.md.
 
-    python -m bench [--quick] [--only a,c] [--peers rq,celery | none] [--strict] [--output FILE]
+python -m bench [--quick] [--only a,c] [--peers rq,celery | none] [--strict] [--output FILE]
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def _parts(text: str) -> list[str]:
     found = [each.strip() for each in text.split(",") if each.strip()]
     for each in found:
         if each not in PARTS:
-            raise click.BadParameter(f"{each!r} is no part: {', '.join(f'{k} {v}' for k, v in PARTS.items())}")
+            raise click.BadParameter(
+                f"{each!r} is no part: {', '.join(f'{k} {v}' for k, v in PARTS.items())}"
+            )
     return found
 
 
@@ -50,9 +52,15 @@ def _peers(text: str) -> list[str]:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="About three minutes: that all of it works. The numbers are rough.")
-@click.option("--only", default=",".join(PARTS), help="Parts, comma-separated: a, b, c, d, e.", show_default=True)
-@click.option("--peers", default="all", help="Peers of part b, comma-separated; all or none.", show_default=True)
+@click.option(
+    "--quick", is_flag=True, help="About three minutes: that all of it works. The numbers are rough."
+)
+@click.option(
+    "--only", default=",".join(PARTS), help="Parts, comma-separated: a, b, c, d, e.", show_default=True
+)
+@click.option(
+    "--peers", default="all", help="Peers of part b, comma-separated; all or none.", show_default=True
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 when a goal is missed.")
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path),

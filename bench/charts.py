@@ -12,14 +12,15 @@ from bench import servers, tables
 
 _STYLE = """\
 <style>
-  text { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; fill: #1f2328; }
+  text { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif;
+    fill: #1f2328; }
   .title { font-size: 15px; font-weight: 600; }
-  .note { font-size: 12px; fill: #59636e; }
+  .note { font-size: 12px; fill: #59636e; stroke: #ffffff; stroke-width: 3px; paint-order: stroke; }
   .tick { stroke: #d1d9e0; stroke-width: 1; }
   .ours { fill: #0a66c2; } .peer { fill: #9aa7b4; } .lossy { fill: #dcb26a; }
   .spread { stroke: #1f2328; stroke-width: 1.2; opacity: .65; }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3; } .note { fill: #9198a1; } .tick { stroke: #3d444d; }
+    text { fill: #e6edf3; } .note { fill: #9198a1; stroke: #0d1117; } .tick { stroke: #3d444d; }
     .ours { fill: #4c9aff; } .peer { fill: #6b7785; } .lossy { fill: #b98a3c; } .spread { stroke: #e6edf3; }
   }
 </style>
@@ -60,7 +61,7 @@ def picture(panels: Sequence[Panel], unit: str, legend: Sequence[tuple[str, str]
         parts.append(f'<rect class="{kind}" x="{x:.0f}" y="{y:.0f}" width="12" height="12" rx="2"/>')
         parts.append(f'<text class="note" x="{x + 18:.0f}" y="{y + 10.5:.1f}">{escape(text)}</text>')
         x += 36 + 6.6 * len(text)
-    y += 28
+    y += 28 if legend else 0
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y:.0f}" width="{_WIDTH}" '
@@ -79,7 +80,9 @@ def _panel(panel: Panel, unit: str, y: float, parts: list[str]) -> float:
         x = _LEFT + room * tick / most
         parts.append(f'<line class="tick" x1="{x:.1f}" y1="{top - 4:.1f}" x2="{x:.1f}" y2="{bottom:.1f}"/>')
         text = f"{tick:,g}" + (f" {unit}" if tick else "")
-        parts.append(f'<text class="note" x="{x:.1f}" y="{bottom + 14:.1f}" text-anchor="middle">{text}</text>')
+        parts.append(
+            f'<text class="note" x="{x:.1f}" y="{bottom + 14:.1f}" text-anchor="middle">{text}</text>'
+        )
     for index, bar in enumerate(panel.bars):
         middle = top + _ROW * index + _ROW / 2
         end = _LEFT + room * bar.value / most
@@ -90,7 +93,9 @@ def _panel(panel: Panel, unit: str, y: float, parts: list[str]) -> float:
         )
         low, high = (_LEFT + room * value / most for value in (bar.low, bar.high))
         if high - low > 1:
-            parts.append(f'<line class="spread" x1="{low:.1f}" y1="{middle:.1f}" x2="{high:.1f}" y2="{middle:.1f}"/>')
+            parts.append(
+                f'<line class="spread" x1="{low:.1f}" y1="{middle:.1f}" x2="{high:.1f}" y2="{middle:.1f}"/>'
+            )
         parts.append(
             f'<text class="note" x="{max(end, high) + 8:.1f}" y="{middle + 4.5:.1f}">'
             f"{tables.number(bar.value)}{escape(bar.note)}</text>"
@@ -143,7 +148,9 @@ def _throughput(part: dict[str, Any]) -> str:
                     bars.append(Bar(peer["title"], drain["median"], drain["q1"], drain["q3"], kind))
         if bars:
             bars.sort(key=lambda bar: -bar.value)
-            panels.append(Panel(f"Tasks per second, two processes, {tables.mode(aof)} (more is better)", bars))
+            panels.append(
+                Panel(f"Tasks per second, two processes, {tables.mode(aof)} (more is better)", bars)
+            )
     legend = [("ours", "coord"), ("peer", "a killed worker's task comes back"), ("lossy", "it is lost")]
     return picture(panels, "", legend, "Tasks claimed and completed per second")
 
@@ -155,11 +162,10 @@ def _growth(part: dict[str, Any]) -> str:
         label = f"{each['tasks']:,} queued tasks"
         backlog.bars.append(Bar(label, value["median"], value["q1"], value["q3"], "ours"))
     crowd = Panel("Claim and complete by the number of workers, wall µs")
-    command = Panel("`coord workers` as a table, by the number of workers, ms")
+    command = Panel("coord workers as a table, by the number of workers, ms")
     for each in part["workers"]:
         label = f"{each['workers']:,} workers"
         for panel, name, scale in ((crowd, "pair_us", 1.0), (command, "workers_table", 1000.0)):
             median, q1, q3 = (each[name][what] * scale for what in ("median", "q1", "q3"))
             panel.bars.append(Bar(label, median, q1, q3, "ours"))
-    return picture([backlog, crowd, command], "", [("ours", "coord")], "What grows with tasks and workers")
-
+    return picture([backlog, crowd, command], "", [], "What grows with tasks and workers")

@@ -118,7 +118,9 @@ class Fleet:
         end = time.monotonic() + PATIENCE
         while self.done() < count:
             if time.monotonic() > end:
-                raise Cut(f"{what}: {self.done()} of {count} tasks within {PATIENCE:.0f} s{self._last_words()}")
+                raise Cut(
+                    f"{what}: {self.done()} of {count} tasks within {PATIENCE:.0f} s{self._last_words()}"
+                )
             time.sleep(0.005)
 
     def _warm_up(self) -> None:

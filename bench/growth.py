@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from bench import servers, stats
@@ -65,7 +66,7 @@ class Backlog:
 
 
 def backlog(run: Run) -> list[dict[str, Any]]:
-    """Microseconds of a claim with its completion, and of a submit, over backlogs of several sizes in turn."""
+    """Microseconds of a claim with its completion, and of a submit, by the backlog; the sizes take turns."""
     with ExitStack() as stack:
         made = [
             Backlog(stack.enter_context(servers.ready()), size)
@@ -79,7 +80,8 @@ def backlog(run: Run) -> list[dict[str, Any]]:
                     each.times.clear()  # a warm-up
         return [
             {
-                "tasks": each.size, "fill_s": round(each.filled, 3), "bytes_per_task": each.bytes // each.size,
+                "tasks": each.size, "fill_s": round(each.filled, 3),
+                "bytes_per_task": each.bytes // each.size,
                 **{name: stats.summary(values) for name, values in each.times.items()},
             }
             for each in made
@@ -147,7 +149,7 @@ class Crowd:
         # (The workers' leases run on; the guard believes none expired before a whole lease has passed.)
         self.coord.conn.zunionstore("pool:workers", {"pool:workers": 1.0})
         for name, (words, environment) in COMMANDS.items():
-            self._note(name, 1.0, lambda words=words, env=environment: self._run(words, env))
+            self._note(name, 1.0, partial(self._run, words, environment))
         fill(self.coord.pool, self.records, self.next, batch)
         self.next += batch
         self._note("pair_us", 1e6 / batch, lambda: work_off(self.coord.pool, self.caller, batch))

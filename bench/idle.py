@@ -52,7 +52,9 @@ async def wait(coord: servers.Ready, caller: Caller, began: asyncio.Event) -> No
     await asyncio.sleep(random.random() * coord.settings.recheck)
     while True:
         window = coord.settings.recheck * random.uniform(0.7, 1.3)
-        look = await line.ask("EVALSHA", sha, 0, caller.worker, caller.epoch, ticket, os.urandom(8).hex(), window)
+        look = await line.ask(
+            "EVALSHA", sha, 0, caller.worker, caller.epoch, ticket, os.urandom(8).hex(), window
+        )
         if look[0] != b"wait":
             raise RuntimeError(f"{caller.worker} was to wait: {look[:3]}")
         ticket = look[1].decode()

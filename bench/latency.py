@@ -72,7 +72,7 @@ def handover(run: Run) -> dict[str, float]:
 
 
 def death(run: Run) -> dict[str, float]:
-    """Seconds from SIGKILL of a session that holds a task to that task being claimable; no coordinator runs."""
+    """Seconds from SIGKILL of a session that holds a task to its being claimable; no coordinator runs."""
     found = []
     with servers.ready() as coord, tempfile.TemporaryDirectory(prefix="coord-bench-") as folder:
         queue = keys.key("queue", "tasks")

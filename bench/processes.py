@@ -1,4 +1,4 @@
-"""Part a: what a hook or helper process costs, from its start to its end, beside other ways to do the same."""
+"""Part a: what a hook or helper process costs, from start to end, beside other ways to do the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class Stage:
 
     def __init__(self, coord: servers.Ready, folder: Path) -> None:
         self.coord = coord
-        self.records = Records(coord.settings, "Fix the flaky test in tests/test_cache.py, and say what it was.")
+        self.records = Records(
+            coord.settings, "Fix the flaky test in tests/test_cache.py, and say what it was."
+        )
         self.number = 0
         self.worker = Session(coord.settings, folder, "w1")
         self.nobody = Session(coord.settings, folder, worker=False)
@@ -44,7 +46,7 @@ class Stage:
         self.nobody.close()
 
     def once(self, variant: variants.Variant) -> float:
-        """Milliseconds of one run, with a task waiting where it takes one; the task is completed afterwards."""
+        """Milliseconds of one run, with a task waiting where it takes one; that is completed afterwards."""
         session = self.worker if variant.worker else self.nobody
         if variant.task:
             self.number += 1

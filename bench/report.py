@@ -57,7 +57,8 @@ def markdown(table: tables.Table) -> str:
     """A table as Markdown."""
     marks = [":--" if index < table.left else "--:" for index in range(len(table.columns))]
     lines = [table.columns, marks, *([cell.replace("|", "\\|") for cell in row] for row in table.rows)]
-    return f"**{table.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    title = f"**{table.title}**\n\n" if table.title else ""
+    return title + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _goals(found: list[dict[str, Any]]) -> str:
@@ -66,7 +67,9 @@ def _goals(found: list[dict[str, Any]]) -> str:
     text += f"\n\n{len(found) - len(missed)} of {len(found)} goals were met."
     for goal in missed:
         text += f"\n\n* **Missed**: {goal['text']} ({tables.number(goal['value'])} {goal['unit']}). "
-        text += goal["reason"][:1].upper() + goal["reason"][1:] if goal["reason"] else "No reason is known yet."
+        text += (
+            goal["reason"][:1].upper() + goal["reason"][1:] if goal["reason"] else "No reason is known yet."
+        )
     return text
 
 
@@ -81,8 +84,9 @@ def _machine(parts: dict[str, Any]) -> str:
         facts = parts[names[0]]["machine"]
         lines.append(
             f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']:g} GiB; {facts['kernel']}; "
-            f"Python {facts['python']}, Redis {facts['redis']}, redis-py {facts['redis_py']}, RQ {facts['rq']}, "
-            f"coord {facts['coord']}; a small `fdatasync` takes {tables.number(facts['sync_ms'])} ms"
+            f"Python {facts['python']}, Redis {facts['redis']}, redis-py {facts['redis_py']}, "
+            f"RQ {facts['rq']}, coord {facts['coord']}; a small `fdatasync` takes "
+            f"{tables.number(facts['sync_ms'])} ms"
             + (f" (part{'s' if len(names) > 1 else ''} {', '.join(names)})" if len(seen) > 1 else "")
             + "."
         )
@@ -94,7 +98,7 @@ def _parts(parts: dict[str, Any]) -> str:
         [name, part["measured"], tables.number(part["took_s"]), f"{part['machine']['load']:.2f}"]
         for name, part in sorted(parts.items())
     ]
-    return markdown(tables.Table("When", ["part", "begun (UTC)", "took s", "load before it"], rows, left=2))
+    return markdown(tables.Table("", ["part", "begun (UTC)", "took s", "load before it"], rows, left=2))
 
 
 def _guarantees(parts: dict[str, Any]) -> str:
@@ -104,7 +108,9 @@ def _guarantees(parts: dict[str, Any]) -> str:
 def _notes(parts: dict[str, Any]) -> str:
     lines = [f"* {note}" for _, part in sorted(parts.items()) for note in part["notes"]]
     if "b" in parts:
-        lines += [f"* {each['environment']} could not be installed: {each['why']}" for each in parts["b"]["refused"]]
+        lines += [
+            f"* {each['environment']} could not be installed: {each['why']}" for each in parts["b"]["refused"]
+        ]
     return "\n".join(dict.fromkeys(lines)) or "Nothing was left out or cut off."
 
 
@@ -116,8 +122,8 @@ def _sizes(parts: dict[str, Any]) -> str:
     if "b" in parts:
         sizes = parts["b"]["sizes"]
         text.append(
-            f"part b, {sizes['throughput_rounds']} rounds with two processes and {sizes['other_rounds']} with one "
-            "and with four"
+            f"part b, {sizes['throughput_rounds']} rounds with two processes and "
+            f"{sizes['other_rounds']} with one and with four"
         )
     if "d" in parts:
         sizes = parts["d"]["sizes"]

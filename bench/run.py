@@ -38,12 +38,12 @@ class Sizes:
 
 
 FULL = Sizes(
-    process_rounds=40, throughput_rounds=5, other_rounds=2, share=1.0, server_rounds=5, server_batch=1000,
+    process_rounds=40, throughput_rounds=4, other_rounds=2, share=1.0, server_rounds=5, server_batch=1000,
     handovers=300, deaths=25, backlogs=(1_000, 100_000, 1_000_000), backlog_rounds=15, backlog_batch=300,
     workers=(10, 1_000, 10_000), command_rounds=7, waiting=1_000, idle_seconds=60.0, polling_seconds=15.0,
 )  # fmt: skip
 QUICK = Sizes(
-    process_rounds=8, throughput_rounds=1, other_rounds=0, share=0.3, server_rounds=2, server_batch=300,
+    process_rounds=8, throughput_rounds=1, other_rounds=0, share=0.5, server_rounds=2, server_batch=300,
     handovers=40, deaths=4, backlogs=(1_000, 20_000, 100_000), backlog_rounds=5, backlog_batch=100,
     workers=(10, 1_000, 10_000), command_rounds=2, waiting=1_000, idle_seconds=10.0, polling_seconds=5.0,
 )  # fmt: skip

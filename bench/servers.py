@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from pool import connect, scripts, script_text
+from pool import connect, script_text, scripts
 from pool import settings as settings_module
 from pool.settings import Settings
 from tests.server import Server

@@ -42,7 +42,9 @@ def processes(part: Part) -> Table:
         [each["title"], number(each["median"]), spread(each), f"{each['median'] / bare:.1f}"]
         for each in part["programs"]
     ]
-    return Table("From a process' start to its end", ["program", "median ms", "quartiles", "times bare"], rows)
+    return Table(
+        "From a process' start to its end", ["program", "median ms", "quartiles", "times bare"], rows
+    )
 
 
 def throughput(part: Part, aof: str) -> Table:
@@ -52,7 +54,9 @@ def throughput(part: Part, aof: str) -> Table:
     rows = []
     for peer in sorted(part["peers"], key=lambda each: -speeds[each["name"]]):
         found = {
-            each["processes"]: each for each in part["rates"] if each["peer"] == peer["name"] and each["aof"] == aof
+            each["processes"]: each
+            for each in part["rates"]
+            if each["peer"] == peer["name"] and each["aof"] == aof
         }
         two = found.get(2)
         if two is None:
@@ -60,8 +64,8 @@ def throughput(part: Part, aof: str) -> Table:
         others = [number(found[n]["drain"]["median"]) if n in found else "" for n in (1, 4)]
         times = f"{two['drain']['median'] / baseline:.1f}" if baseline else ""
         rows.append(
-            [f"{peer['title']} {peer['version']}", number(two["drain"]["median"]), spread(two["drain"]), times,
-             *others, number(two["enqueue"]["median"])]
+            [f"{peer['title']} {peer['version']}", number(two["drain"]["median"]), spread(two["drain"]),
+             times, *others, number(two["enqueue"]["median"]) + (" in one batch" if peer["batch"] else "")]
         )  # fmt: skip
     columns = ["contestant", "two processes", "quartiles", "times RQ", "one", "four", "enqueued"]
     return Table(f"Tasks per second, {mode(aof)}", columns, rows)
@@ -75,7 +79,13 @@ def mode(aof: str) -> str:
 def guarantees(part: Part) -> Table:
     """What each contestant was set up to do."""
     rows = [
-        [each["title"], each["setup"], each["killed"], each["results"], "refused" if each["fenced"] else "accepted"]
+        [
+            each["title"],
+            each["setup"],
+            each["killed"],
+            each["results"],
+            "refused" if each["fenced"] else "accepted",
+        ]
         for each in part["peers"]
     ]
     columns = ["contestant", "set up", "a killed worker's task", "results", "late commits"]
@@ -94,7 +104,14 @@ def server(part: Part) -> Table:
 def latency(part: Part) -> Table:
     """Part c."""
     rows = [
-        [title, number(each["median"]), number(each["p99"]), number(each["high"]), unit, f"{each['count']:.0f}"]
+        [
+            title,
+            number(each["median"]),
+            number(each["p99"]),
+            number(each["high"]),
+            unit,
+            f"{each['count']:.0f}",
+        ]
         for title, each, unit in (
             ("submit's return to the waiting hook's exit with the task", part["handover_ms"], "ms"),
             ("SIGKILL of a session to its task being claimable", _scaled(part["death_s"], 1000), "ms"),
@@ -114,7 +131,14 @@ def backlog(part: Part) -> Table:
         [f"{each['tasks']:,}", *(number(each[name]["median"]) for name in names), number(each["fill_s"])]
         for each in part["backlog"]
     ]
-    columns = ["queued tasks", "claim + complete, server µs", "wall µs", "submit, server µs", "wall µs", "filled in s"]
+    columns = [
+        "queued tasks",
+        "claim + complete, server µs",
+        "wall µs",
+        "submit, server µs",
+        "wall µs",
+        "filled in s",
+    ]
     return Table("By the length of the backlog", columns, rows, left=0)
 
 
@@ -122,9 +146,18 @@ def workers(part: Part) -> Table:
     """Part d: by the number of workers."""
     names = ("workers_table", "workers_lines", "workers_json", "tasks_table", "pair_us", "tick_ms")
     rows = [
-        [f"{each['workers']:,}", *(number(each[name]["median"]) for name in names)] for each in part["workers"]
+        [f"{each['workers']:,}", *(number(each[name]["median"]) for name in names)]
+        for each in part["workers"]
     ]
-    columns = ["workers", "coord workers: table s", "lines s", "JSON s", "coord tasks s", "claim + complete µs", "tick ms"]
+    columns = [
+        "workers",
+        "coord workers: table s",
+        "lines s",
+        "JSON s",
+        "coord tasks s",
+        "claim + complete µs",
+        "tick ms",
+    ]
     return Table("By the number of workers", columns, rows, left=0)
 
 
@@ -150,7 +183,14 @@ def idle(part: Part) -> Table:
             ("looking each second (for comparison)", part["polling"]),
         )
     ]  # fmt: skip
-    columns = [f"{part['workers']:,} workers", "commands/s", "% of a core", "bytes a worker", "connections", "watched s"]
+    columns = [
+        f"{part['workers']:,} workers",
+        "commands/s",
+        "% of a core",
+        "bytes a worker",
+        "connections",
+        "watched s",
+    ]
     return Table("Idle workers", columns, rows)
 
 
@@ -161,8 +201,10 @@ def judged(found: list[dict[str, Any]]) -> Table:
         sign = "≥" if goal["at_least"] else "≤"
         unit = f" {goal['unit']}" if goal["unit"] else ""
         verdict = "met" if goal["met"] else "MISSED"
-        rows.append([goal["text"], f"{sign} {goal['limit']:g}{unit}", f"{number(goal['value'])}{unit}", verdict])
-    return Table("Goals", ["goal", "limit", "measured", ""], rows, left=1)
+        rows.append(
+            [goal["text"], f"{sign} {goal['limit']:g}{unit}", f"{number(goal['value'])}{unit}", verdict]
+        )
+    return Table("", ["goal", "limit", "measured", ""], rows, left=1)
 
 
 def of_part(name: str, part: Part) -> Iterator[Table]:

@@ -17,8 +17,6 @@ def show(found: dict[str, Any]) -> None:
     for name, part in sorted(found["parts"].items()):
         for table in tables.of_part(name, part):
             console.print(drawn(table))
-        for each in part.get("cut", []):
-            console.print(Text(f"cut off: {each['peer']}, AOF {each['aof']}: {each['why']}", style="yellow"))
         for each in part["notes"]:
             console.print(Text(each, style="yellow"))
         console.print()

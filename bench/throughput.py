@@ -9,10 +9,11 @@ from bench.fleet import Cut, Fleet
 from bench.peers import catalogue, install
 from bench.run import Run
 
-#: (processes, measured how often compared with the most important number, which is two).
+#: Numbers of processes. The goals are about two; the others are measured in fewer rounds.
 PROCESSES = (2, 1, 4)
 #: A measurement is to take about so long (seconds): the number of tasks follows the speed seen.
 _AIM = 1.0
+_MOST = 8000
 
 
 def measure(run: Run, names: list[str]) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def measure(run: Run, names: list[str]) -> dict[str, Any]:
             key = (peer.name, aof, processes)
             if any(each["peer"] == peer.name and each["aof"] == aof for each in cut):
                 continue  # one that was cut off once is not waited for again
-            count = int(min(speeds.get(key, 0.0) * _AIM, 8000)) or peer.first
+            count = max(peer.first, int(min(speeds.get(key, 0.0) * _AIM, _MOST)))
             count = max(processes, int(count * run.sizes.share)) // processes * processes
             try:
                 enqueued, drained = _once(peer, aof, processes, count)
@@ -72,16 +73,15 @@ def _installed(run: Run, names: list[str]) -> tuple[list[catalogue.Peer], list[d
         except install.InstallError as error:
             refused[environment] = str(error)
             run.note(f"{environment} could not be installed: {error}")
-    peers = [
-        each for each in catalogue.PEERS if each.name in wanted and each.environment not in refused
-    ]
+    peers = [each for each in catalogue.PEERS if each.name in wanted and each.environment not in refused]
     return peers, [{"environment": name, "why": why} for name, why in refused.items()]
 
 
 def _facts(peer: catalogue.Peer) -> dict[str, Any]:
     return {
         "name": peer.name, "title": peer.title, "version": install.versions(peer), "setup": peer.setup,
-        "killed": peer.killed, "results": peer.results, "fenced": peer.fenced, "survives": peer.survives,
+        "killed": peer.killed, "results": peer.results, "fenced": peer.fenced,
+        "survives": peer.survives, "batch": peer.batch,
         "ours": peer.name in catalogue.OURS,
     }  # fmt: skip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ TOOLS = ("bash", "jq", "redis-cli")
 
 @dataclass(frozen=True)
 class Variant:
-    """One program. ``task``: a task waits when it starts, and it must take it. ``worker``: a worker's session."""
+    """One program. ``task``: it must take one that waits. ``worker``: it runs in a worker's session."""
 
     name: str
     title: str
@@ -42,16 +41,20 @@ def variants(compiled: Path, rq_python: Path | None) -> tuple[list[Variant], lis
         Variant("hook", "Stop hook, a worker is handed a task", hook, task=True, says='"decision"'),
         Variant("claim", "helper: coord-worker claim", (*helper, "claim"), task=True, says="coord-worker"),
         Variant("heartbeat", "helper: coord-worker heartbeat", (*helper, "heartbeat"), says="OK"),
-        Variant("redis-py", "the same hook on redis-py", (sys.executable, str(OTHERS / "hook_redis.py")),
-                task=True, says='"decision"'),
     ]  # fmt: skip
     notes = []
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
-        notes.append(f"bash + jq + redis-cli is left out: {', '.join(missing)} missing (apt install jq redis-tools)")
+        notes.append(
+            f"bash + jq + redis-cli is left out: {', '.join(missing)} missing (apt install jq redis-tools)"
+        )
     else:
         argv = ("bash", str(OTHERS / "hook.sh"))
-        found.append(Variant("bash", "the same hook in bash + jq + redis-cli", argv, task=True, says='"decision"'))
+        found.append(
+            Variant("bash", "the same hook in bash + jq + redis-cli", argv, task=True, says='"decision"')
+        )
+    argv = (sys.executable, str(OTHERS / "hook_redis.py"))
+    found.append(Variant("redis-py", "the same hook on redis-py", argv, task=True, says='"decision"'))
     if rq_python is None:
         notes.append("the hook on RQ is left out: RQ's virtualenv is missing")
     else:
@@ -73,8 +76,3 @@ def payload(session_id: str, cwd: Path) -> str:
          "transcript_path": "/tmp/transcript.jsonl", "permission_mode": "default",
          "last_assistant_message": "Done. " * 40, "background_tasks": [], "session_crons": []}
     )  # fmt: skip
-
-
-def names(found: Sequence[Variant]) -> list[str]:
-    """Their names."""
-    return [each.name for each in found]

@@ -42,7 +42,7 @@ def fill(pool: scripts.Pool, records: Records, first: int, count: int) -> None:
 def register(pool: scripts.Pool, worker: str, process: str = "") -> Caller:
     """A worker that has no process of its own (simulated)."""
     verdict, caller = pool.register(
-        worker, process, "session", "bench", 1, ["tasks"], 1e6, 0, "/srv/project", ("2", "3")
+        worker, process, "session", "bench", 1, ["tasks"], 1e6, 0, "/srv/project", ("2", "3", "0")
     )
     if verdict != "new":
         raise RuntimeError(f"{worker} is {verdict}")

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import zlib
+from typing import Any
 
 import redis
 
@@ -16,7 +17,9 @@ def session() -> dict[str, str]:
     with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
         start = file.read().rpartition(")")[2].split()[19]
     key = f"{boot}-{os.environ['BENCH_NAMESPACE']}-{pid}-{start}"
-    with open(os.path.join(os.environ["COORD_HOME"], "sessions", key, "session.json"), encoding="utf-8") as file:
+    with open(
+        os.path.join(os.environ["COORD_HOME"], "sessions", key, "session.json"), encoding="utf-8"
+    ) as file:
         found: dict[str, str] = json.load(file)
     return found
 
@@ -27,7 +30,7 @@ def main() -> None:
     if payload["hook_event_name"] != "Stop" or payload.get("agent_id"):
         return
     me = session()
-    connection = redis.Redis(port=int(os.environ["BENCH_PORT"]))
+    connection: Any = redis.Redis(port=int(os.environ["BENCH_PORT"]))
     reply = connection.execute_command(
         "EVALSHA", os.environ["BENCH_CLAIM_SHA"], 0, me["worker"], me["epoch"], "new", os.urandom(8).hex(), 5
     )
@@ -35,7 +38,7 @@ def main() -> None:
         return
     task, token, data = reply[2].decode(), reply[3].decode(), reply[5]
     fields = json.loads(zlib.decompress(data))[3]
-    context = f"{fields['prompt']}\nWhen done: coord-worker complete {task}.{token} --result \"...\""
+    context = f'{fields["prompt"]}\nWhen done: coord-worker complete {task}.{token} --result "..."'
     print(
         json.dumps(
             {

@@ -1,1 +1,1 @@
-"""Other queues on the same Redis: a module each, run in a virtualenv of its own (bench/peers/catalogue.py)."""
+"""Other queues on the same Redis: a module each, run in its own virtualenv (catalogue.py)."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Peer:
-    """One contestant. ``worker`` is its command; {python}, {bin}, {processes}, {index} and {url} are filled in."""
+    """One contestant. Its commands name {python}, {bin}, {processes}, {index} and {url}."""
 
     name: str
     title: str
@@ -33,115 +33,139 @@ class Peer:
     fenced: bool
     #: Whether it keeps results and a killed worker's task comes back by itself: such a peer is the measure.
     survives: bool
-    #: Tasks of a first measurement; later ones follow the speed seen.
+    #: Tasks of a first measurement, and the fewest of any; later ones follow the speed seen.
     first: int
-    #: Whether it takes part in the claim-and-complete measurement.
-    drains: bool = True
+    #: Whether its tasks are enqueued by one call.
+    batch: bool = False
 
 
+#: coord's own interpreter runs its module.
 _COORD = ("{python}", "-m", "bench.peers.coord_peer")
 _COORD_KILLED = (
-    "back in the queue within 2 s when its keeper sees the process die; after the lease (60 s) "
-    "when the whole machine is lost"
+    "back in the queue within 2 s when its keeper sees the process die; after the lease (60 s) when the "
+    "whole machine is lost"
 )
 
 COORD = "coord"
+EIGHT = "coord-eight"
 RQ_SIMPLE = "rq-simple"
 
+
+def _ours(name: str, title: str, setup: str, first: int, *words: str, batch: bool = False) -> Peer:
+    return Peer(
+        name=name, title=title, environment="", requirements=(), distribution="coord",
+        producer=(*_COORD, "produce", *(["--batch"] if batch else [])),
+        worker=(*_COORD, "work", "w{index}", *words), fleet=False, setup=setup, killed=_COORD_KILLED,
+        results="kept 30 days", fenced=True, survives=True, first=first, batch=batch,
+    )  # fmt: skip
+
+
+def _rq(name: str, title: str, setup: str, killed: str, first: int, *words: str) -> Peer:
+    return Peer(
+        name=name, title=title, environment="rq", requirements=("rq>=2.8",), distribution="rq",
+        producer=("{python}", "-m", "bench.peers.rq_peer"),
+        worker=("{bin}/rq", "worker", "-u", "{url}", *words, "--quiet", "bench"), fleet=False, setup=setup,
+        killed=killed, results="kept 500 s", fenced=False, survives=True, first=first,
+    )  # fmt: skip
+
+
 PEERS: tuple[Peer, ...] = (
-    Peer(
-        COORD, "coord", "", (), "coord", (*_COORD, "produce"), (*_COORD, "work", "w{index}"), False,
-        "what a worker says to Redis (pool.scripts over pool.wire): claim, complete",
-        _COORD_KILLED, "kept 30 days", True, True, 3000,
-    ),
-    Peer(
-        "coord-hook", "coord, as its Stop hook", "", (), "coord", (*_COORD, "produce", "--batch"),
-        (*_COORD, "work", "w{index}", "--hook"), False,
+    _ours(COORD, "coord", "what a worker says to Redis (pool.scripts over pool.wire): claim, complete", 1500),
+    _ours(
+        "coord-hook", "coord, as its Stop hook",
         "the same with a provisional claim and its confirmation (three round trips); enqueued as one batch",
-        _COORD_KILLED, "kept 30 days", True, True, 2500,
+        1500, "--hook", batch=True,
     ),
-    Peer(
-        "coord-eight", "coord, 8 workers a process", "", (), "coord", (*_COORD, "produce"),
-        (*_COORD, "work", "w{index}", "--eight"), False,
-        "the same as coord with eight workers in each process, a thread each: as many tasks in flight as "
-        "Dramatiq's 8 threads, SAQ's 10 or streaQ's 16 coroutines have",
-        _COORD_KILLED, "kept 30 days", True, True, 3000,
+    _ours(
+        EIGHT, "coord, 8 workers a process",
+        "as coord, with eight workers in each process, a thread each: as many tasks in flight as Dramatiq's "
+        "8 threads, SAQ's 10 or streaQ's 16 coroutines have",
+        1500, "--eight",
     ),
-    Peer(
-        RQ_SIMPLE, "RQ SimpleWorker", "rq", ("rq>=2.8",), "rq", ("{python}", "-m", "bench.peers.rq_peer"),
-        ("{bin}/rq", "worker", "-u", "{url}", "-w", "rq.SimpleWorker", "--quiet", "bench"), False,
-        "runs jobs in the worker's own process",
+    _rq(
+        RQ_SIMPLE, "RQ SimpleWorker", "runs jobs in the worker's own process",
         "moved to the failed registry by a clean-up when its heartbeat is overdue (240 s with the default "
         "timeout); queued again if it was enqueued with Retry",
-        "kept 500 s", False, True, 500,
+        400, "-w", "rq.SimpleWorker",
+    ),
+    _rq(
+        "rq-fork", "RQ Worker (forks)", "the default worker: a forked process for every job",
+        "as with SimpleWorker, overdue after about 90 s", 60,
     ),
     Peer(
-        "rq-fork", "RQ Worker (forks)", "rq", ("rq>=2.8",), "rq", ("{python}", "-m", "bench.peers.rq_peer"),
-        ("{bin}/rq", "worker", "-u", "{url}", "--quiet", "bench"), False,
-        "the default worker: a forked process for every job",
-        "as above, overdue after about 90 s",
-        "kept 500 s", False, True, 60,
+        name="celery", title="Celery", environment="celery", requirements=("celery[redis]>=5.4",),
+        distribution="celery", producer=("{python}", "-m", "bench.peers.celery_peer"),
+        worker=(
+            "{bin}/celery", "-A", "bench.peers.celery_peer", "worker", "-c", "{processes}", "-l", "ERROR",
+            "--without-gossip", "--without-mingle", "--without-heartbeat",
+        ),
+        fleet=True,
+        setup="task_acks_late, task_reject_on_worker_lost and prefetch 1, as its docs advise for tasks that "
+        "must not be lost; gossip, mingle and heartbeats off",
+        killed="redelivered at once when only the pool process dies, after the visibility timeout (1 h) "
+        "otherwise",
+        results="kept 1 day", fenced=False, survives=True, first=600,
     ),
     Peer(
-        "celery", "Celery", "celery", ("celery[redis]>=5.4",), "celery",
-        ("{python}", "-m", "bench.peers.celery_peer"),
-        ("{bin}/celery", "-A", "bench.peers.celery_peer", "worker", "-c", "{processes}", "-l", "ERROR",
-         "--without-gossip", "--without-mingle", "--without-heartbeat"), True,
-        "task_acks_late, task_reject_on_worker_lost and prefetch 1, as its docs advise for tasks that must "
-        "not be lost; gossip, mingle and heartbeats off",
-        "redelivered at once when only the pool process dies, after the visibility timeout (1 h) otherwise",
-        "kept 1 day", False, True, 600,
+        name="dramatiq", title="Dramatiq", environment="dramatiq", requirements=("dramatiq[redis]>=1.17",),
+        distribution="dramatiq", producer=("{python}", "-m", "bench.peers.dramatiq_peer"),
+        worker=("{bin}/dramatiq", "bench.peers.dramatiq_peer", "-p", "{processes}"), fleet=True,
+        setup="its results middleware added; 8 threads a process (default)",
+        killed="redelivered after 60 s without a heartbeat, at another worker's next maintenance",
+        results="kept 10 min", fenced=False, survives=True, first=3000,
     ),
     Peer(
-        "dramatiq", "Dramatiq", "dramatiq", ("dramatiq[redis]>=1.17",), "dramatiq",
-        ("{python}", "-m", "bench.peers.dramatiq_peer"),
-        ("{bin}/dramatiq", "bench.peers.dramatiq_peer", "-p", "{processes}"), True,
-        "its results middleware added; 8 threads a process (default)",
-        "redelivered after 60 s without a heartbeat, at another worker's next maintenance",
-        "kept 10 min", False, True, 800,
+        name="saq", title="SAQ", environment="saq",
+        requirements=("saq[redis,hiredis]>=0.22", "typing_extensions"),
+        distribution="saq", producer=("{python}", "-m", "bench.peers.saq_peer"),
+        worker=("{bin}/saq", "bench.peers.saq_peer.settings", "--quiet"), fleet=False,
+        setup="3 tries a job, so that a sweep queues it again; concurrency 10 (default)",
+        killed="queued again by a sweep (each 60 s) once the job's timeout (10 s) has passed",
+        results="kept 10 min", fenced=False, survives=True, first=3000,
     ),
     Peer(
-        "saq", "SAQ", "saq", ("saq[redis,hiredis]>=0.22", "typing_extensions"), "saq", ("{python}", "-m", "bench.peers.saq_peer"),
-        ("{bin}/saq", "bench.peers.saq_peer.settings", "--quiet"), False,
-        "3 tries a job, so that a sweep queues it again; concurrency 10 (default)",
-        "queued again by a sweep (each 60 s) once the job's timeout (10 s) has passed",
-        "kept 10 min", False, True, 600,
+        name="arq", title="arq", environment="arq", requirements=("arq>=0.26",), distribution="arq",
+        producer=("{python}", "-m", "bench.peers.arq_peer"),
+        worker=("{bin}/arq", "bench.peers.arq_peer.WorkerSettings"), fleet=False,
+        setup="as by default: it looks for work each 0.5 s, which bounds what it does",
+        killed="run again when its in-progress mark has expired (310 s with the default timeout)",
+        results="kept 1 h", fenced=False, survives=True, first=300,
     ),
     Peer(
-        "arq", "arq", "arq", ("arq>=0.26",), "arq", ("{python}", "-m", "bench.peers.arq_peer"),
-        ("{bin}/arq", "bench.peers.arq_peer.WorkerSettings"), False,
-        "as by default: it looks for work each 0.5 s, which bounds what it does",
-        "run again when its in-progress mark has expired (310 s with the default timeout)",
-        "kept 1 h", False, True, 150,
+        name="huey", title="huey", environment="huey", requirements=("huey>=2.5", "redis>=5"),
+        distribution="huey", producer=("{python}", "-m", "bench.peers.huey_peer"),
+        worker=(
+            "{bin}/huey_consumer", "bench.peers.huey_peer.huey", "-k", "process", "-w", "{processes}", "-q",
+        ),
+        fleet=True, setup="a process for each worker, blocking reads (default)",
+        killed="lost: a task leaves Redis when it is taken",
+        results="kept until they are read", fenced=False, survives=False, first=1500,
     ),
     Peer(
-        "huey", "huey", "huey", ("huey>=2.5", "redis>=5"), "huey", ("{python}", "-m", "bench.peers.huey_peer"),
-        ("{bin}/huey_consumer", "bench.peers.huey_peer.huey", "-k", "process", "-w", "{processes}", "-q"), True,
-        "a process for each worker, blocking reads (default)",
-        "lost: a task leaves Redis when it is taken",
-        "kept until they are read", False, False, 1500,
+        name="taskiq", title="taskiq (streams)", environment="taskiq",
+        requirements=("taskiq>=0.11", "taskiq-redis>=1.0"), distribution="taskiq",
+        producer=("{python}", "-m", "bench.peers.taskiq_peer"),
+        worker=(
+            "{bin}/taskiq", "worker", "bench.peers.taskiq_peer:broker", "--workers", "{processes}",
+            "--log-level", "ERROR",
+        ),
+        fleet=True,
+        setup="its stream broker, which acknowledges when the result is saved; reads 100 at once (default)",
+        killed="redelivered to a worker that looks, after 10 min",
+        results="kept 1 day", fenced=False, survives=True, first=3000,
     ),
     Peer(
-        "taskiq", "taskiq (streams)", "taskiq", ("taskiq>=0.11", "taskiq-redis>=1.0"), "taskiq",
-        ("{python}", "-m", "bench.peers.taskiq_peer"),
-        ("{bin}/taskiq", "worker", "bench.peers.taskiq_peer:broker", "--workers", "{processes}",
-         "--log-level", "ERROR"), True,
-        "its stream broker, which acknowledges when the result is saved; reads 100 at once (default)",
-        "redelivered to a worker that looks, after 10 min",
-        "kept 1 day", False, True, 1000,
-    ),
-    Peer(
-        "streaq", "streaQ", "streaq", ("streaq>=5",), "streaq", ("{python}", "-m", "bench.peers.streaq_peer"),
-        ("{bin}/streaq", "run", "bench.peers.streaq_peer:worker"), False,
-        "as by default: 16 tasks at a time, reads ahead 16",
-        "redelivered after 60 s without a sign of its worker",
-        "kept 5 min", False, True, 1500,
+        name="streaq", title="streaQ", environment="streaq", requirements=("streaq>=5",),
+        distribution="streaq", producer=("{python}", "-m", "bench.peers.streaq_peer"),
+        worker=("{bin}/streaq", "run", "bench.peers.streaq_peer:worker"), fleet=False,
+        setup="as by default: 16 tasks at a time, reads ahead 16",
+        killed="redelivered after 60 s without a sign of its worker",
+        results="kept 5 min", fenced=False, survives=True, first=3000,
     ),
 )  # fmt: skip
 
-BY_NAME = {peer.name: peer for peer in PEERS}
 #: Ours are always measured.
-OURS = frozenset((COORD, "coord-hook", "coord-eight"))
+OURS = frozenset((COORD, "coord-hook", EIGHT))
 
 
 def environments(names: set[str]) -> dict[str, tuple[str, ...]]:

@@ -51,7 +51,7 @@ def work(name: str, hook: bool) -> None:
     connection = wire.Connection(URL)
     pool = scripts.Pool(connection, settings.values, settings.templates)
     verdict, caller = pool.register(
-        name, "", "", "bench", 1, settings["queues"], 1e6, 0, "/", (settings.rq_version, "3")
+        name, "", "", "bench", 1, settings["queues"], 1e6, 0, "/", (settings.rq_version, "3", "0")
     )
     if verdict != "new":
         raise SystemExit(f"{name} is {verdict}")

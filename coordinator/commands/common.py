@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,14 +106,14 @@ def dump(value: Any, indent: int | None = 2) -> None:
     """Print a value as JSON: dataclasses and lists of them included."""
 
     def plain(item: Any) -> Any:
-        return asdict(item) if hasattr(item, "__dataclass_fields__") else item
+        # (`asdict` copies deeply: a quarter of a second for ten thousand workers.)
+        return vars(item) if is_dataclass(item) else str(item)
 
-    value = [plain(item) for item in value] if isinstance(value, list) else plain(value)
-    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=plain)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        text = json.dumps(value, indent=indent, default=str)
+        text = json.dumps(value, indent=indent, default=plain)
     click.echo(text)
 
 
@@ -127,7 +127,9 @@ def clean(text: str) -> str:
 
 def cell(text: Any, style: str = "") -> Text:
     """Text as it is, on one line: what comes from a task is never read as markup."""
-    shown = "".join(c if c.isprintable() else " " if c in "\n\t" else "·" for c in _plain(text))
+    shown = _plain(text)
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else " " if c in "\n\t" else "·" for c in shown)
     return Text(shown, style=style)
 
 

@@ -16,43 +16,79 @@ from coordinator.commands import common, live
 from pool import keys, model, units, view
 from pool.errors import UnknownWorker, UsageError
 
+#: Rows on a terminal: ten thousand would take seconds to draw, and nobody reads them.
+_SHOWN = 200
+#: States of workers that nobody has to look at: they are shown last where not all are.
+_IDLE = frozenset(("waiting", "stopped"))
+
 
 @click.command()
 @click.option("-w", "--watch", is_flag=True, help="Live, until Ctrl-C.")
 @click.option("-a", "--all", "everyone", is_flag=True, help="Also those that stopped or died a while ago.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=0),
+    help=f"Show so many, those that wait last; 0: all [default: {_SHOWN} on a terminal, all elsewhere].",
+)  # fmt: skip
 @common.as_json
-def workers(watch: bool, everyone: bool, as_json: bool) -> None:
+def workers(watch: bool, everyone: bool, limit: int | None, as_json: bool) -> None:
     """List workers: state with its evidence and age, task, last heartbeat, idle time left, host.
 
-    With --watch and --json: one list a line, each second.
+    With --watch and --json: one list a line, each second. JSON lists all, whatever the limit.
     """
     with common.opened() as ctx:
         if watch:
             live.watch(
                 ctx, as_json, partial(view.workers, ctx.connection, departed=everyone),
-                lambda found: common.show(*_table(found)), partial(_picture, ctx),
+                lambda found: _show(found, limit), partial(_picture, ctx, limit),
             )  # fmt: skip
         found = view.workers(ctx.connection, departed=everyone)
         if as_json:
             common.dump(found)
             return
         if found:
-            common.show(*_table(found))
+            _show(found, limit)
         else:
             click.echo("no workers")
         if not ctx.led():
             common.warn("no coordinator runs, so nothing is reaped, scheduled or triggered: `coord serve`")
 
 
-def _picture(ctx: common.Context, found: list[view.WorkerView]) -> Group:
-    """Workers and queues, under one line that sums them up."""
+def _show(found: list[view.WorkerView], limit: int | None) -> None:
+    """Print workers, and a line about those beyond the limit."""
+    shown, rest = _cut(found, limit)
+    common.show(*_table(shown))
+    if rest:
+        click.echo(rest)
+
+
+def _cut(found: list[view.WorkerView], limit: int | None) -> tuple[list[view.WorkerView], str]:
+    """The workers to show and a word about the others: of very many, those that are idle come last."""
+    if limit is None:
+        limit = 0 if common.layout() == "flat" else _SHOWN
+    if not limit or len(found) <= limit:
+        return found, ""
+    found = sorted(found, key=lambda each: each.state in _IDLE)
+    rest = found[limit:]
+    return found[:limit], f"... and {len(rest):,} more ({_counted(rest)}): --limit 0 shows all"
+
+
+def _counted(found: list[view.WorkerView]) -> str:
+    """How many there are, by state."""
     states = Counter(each.state for each in found)
-    summary = ", ".join(f"{count} {name}" for name, count in states.most_common())
+    return ", ".join(f"{count:,} {name}" for name, count in states.most_common())
+
+
+def _picture(ctx: common.Context, limit: int | None, found: list[view.WorkerView]) -> Group:
+    """Workers and queues, under one line that sums them up."""
     led = "" if ctx.led() else " (no coordinator runs: `coord serve`)"
-    line = common.cell(f"{len(found)} workers{': ' if summary else ''}{summary}{led}", "bold")
+    summary = f": {_counted(found)}" if found else ""
+    line = common.cell(f"{len(found):,} workers{summary}{led}", "bold")
     parts: list[Text | Table] = [line]
-    if found:
-        parts += [Text(), workers_table(found)]
+    shown, rest = _cut(found, limit)
+    if shown:
+        parts += [Text(), workers_table(shown)]
+    if rest:
+        parts.append(common.cell(rest, "dim"))
     rows = queue_rows(ctx)
     if rows:
         parts += [Text(), queues_table(rows)]

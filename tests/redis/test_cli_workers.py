@@ -51,6 +51,14 @@ def test_workers_as_json(coord: Coord, three: dict[str, Caller]) -> None:
     assert found["waits"]["evidence"] == "in its Stop hook" and found["waits"]["state_age"] >= 0
 
 
+def test_of_very_many_the_idle_come_last(coord: Coord, three: dict[str, Caller]) -> None:
+    cut = coord("workers", "--limit", "2").out
+    assert "works" in cut and "parked" in cut and "waits" not in cut
+    assert "... and 1 more (1 waiting): --limit 0 shows all" in cut
+    assert "waits" in coord("workers", "--limit", "0").out and "waits" in coord("workers").out
+    assert len(coord.json("workers", "--limit", "1")) == 3
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_the_table(coord: Coord, three: dict[str, Caller], columns: int) -> None:
     with coord.terminal("workers", columns=columns) as shown:
