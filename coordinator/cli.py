@@ -22,11 +22,11 @@ COMMANDS = {
     "settings": "service", "submit": "submit", "task": "tasks", "tasks": "tasks", "trigger": "service",
     "schedule": "schedule", "stats": "stats", "up": "service", "versions": "versions", "wait": "tasks",
     "worker": "worker", "workers": "workers",
-    "completion": "completion", "purge": "purge",
+    "completion": "completion", "export": "archive", "import": "archive", "purge": "purge",
 }  # fmt: skip
 
 #: Python names of commands that are not the command's own.
-_NAMES = {"dead-letters": "dead_letters", "events": "events_"}
+_NAMES = {"dead-letters": "dead_letters", "events": "events_", "import": "import_"}
 
 
 class LazyGroup(click.Group):
@@ -67,8 +67,10 @@ HELP = {
     "down": "End the embedded Redis of this project.",
     "drain": "Let workers finish their task and stop.",
     "events": "Show what happened (-f: as it happens).",
+    "export": "Write tasks with their state to a file.",
     "hooks": "Install, inspect or remove the Claude Code hooks.",
     "idle": "Change how long a worker may idle.",
+    "import": "Make the tasks of an exported file.",
     "pause": "Pause a queue, or all.",
     "purge": "Delete tasks that ended long ago.",
     "queues": "Show queues with their depths.",

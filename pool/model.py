@@ -6,6 +6,7 @@ import json
 import math
 import re
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -280,12 +281,16 @@ def record(
         body["dependency_ids"] = json.dumps(list(dict.fromkeys(spec.after)))
         body["allow_dependency_failures"] = int(spec.allow_failure)
     flat = [*head, *(part for pair in body.items() for part in pair)]
-    return task_id, b"".join(_prefixed(part) for part in flat)
+    return task_id, prefixed(flat)
 
 
-def _prefixed(part: Any) -> bytes:
-    data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
-    return len(data).to_bytes(4, "big") + data
+def prefixed(parts: Iterable[Any]) -> bytes:
+    """A record as the scripts read it: each part with its length before it (lib/enqueue.lua)."""
+    found = []
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
+        found += [len(data).to_bytes(4, "big"), data]
+    return b"".join(found)
 
 
 def utc(at: float | None) -> str | None:

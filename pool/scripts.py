@@ -124,6 +124,10 @@ class Pool:
         """Put a task back, by ``retry`` or ``requeue``: requeue.lua."""
         return self.verdict("requeue", task_id, mode, reason)
 
+    def restore(self, records: Sequence[bytes]) -> list[str]:
+        """Make tasks as they were exported (records of pool.archive); a verdict each: restore.lua."""
+        return self.verdict("restore", *records)[1:]
+
     def purge(
         self, seconds: float, statuses: Sequence[str], queue: str, look: bool, ids: Sequence[str]
     ) -> list[str]:

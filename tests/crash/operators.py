@@ -50,6 +50,20 @@ def ended(bench: Bench) -> None:
     bench.submit("next")
 
 
+def export_file(bench: Bench) -> None:
+    """What was exported from another pool: a parent, its child and a finished one."""
+    line = {"version": 1, "queue": "tasks", "task": {"prompt": "do it"}, "made": 1.0, "fields": {}}
+    child = {"status": "deferred", "parents": ["t"], "fields": {"dependency_ids": '["t"]'}}
+    old = {"status": "finished", "results": [["1-1", {"type": "1", "return_value": "MQ=="}]]}
+    tasks = [
+        {**line, "id": "t", "status": "queued"},
+        {**line, "id": "kid", **child},
+        {**line, "id": "old", **old},
+    ]
+    text = "".join(json.dumps(each) + "\n" for each in [*tasks, {"version": 1, "end": 3}])
+    (bench.folder / "pool.jsonl").write_text(text, encoding="utf-8")
+
+
 def later(bench: Bench) -> None:
     bench.submit(run_in=3600.0)
 
@@ -171,6 +185,7 @@ def coord(*words: str) -> Callable[[Bench], Process]:
 CANCELED = {"t": "canceled", "kid": "deferred"}
 MOVED = {"t": "queued", "due": "queued"}
 MADE = {"trigger-1-1": "queued"}
+IMPORTED = {"t": "queued", "kid": "deferred", "old": "finished"}
 #: A repeated call may say that there is nothing to do any more.
 EITHER = (0, 2)
 
@@ -206,6 +221,8 @@ OPERATORS = [
     Command("coord schedule remove", ("unschedule",), yearly, coord("schedule", "remove", "s"), codes=EITHER,
             reads=True, check=forgotten),
     Command("coord reap --expired", ("reap",), silent, coord("reap", "--expired"), BACK, reads=True),
+    Command("coord import", ("restore",), export_file, coord("import", "pool.jsonl"), IMPORTED, reads=True,
+            batch=3),
     Command("coord purge", ("purge",), ended, coord("purge", "--older-than=0", "--yes"), {"next": "queued"},
             {"off": "canceled"}, reads=True, untouched={"off": "canceled"}),
     Command("coord serve, something to take back and something due", ("lead", "reap", "promote", "sweep"),

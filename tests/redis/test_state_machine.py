@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from pool import keys, schedule
+from pool import archive, keys, schedule
 from pool import settings as settings_module
 from pool.claim import Caller, Claim
 from pool.schedule import Entry
@@ -151,6 +151,21 @@ class Story:
         self.lead()
         self.conn.zadd(keys.key("scheduled", "tasks"), {claim.task_id: 0})
         self.pool.promote(LEADER)
+
+    def tell_restore(self) -> None:
+        settings = settings_module.load()
+        line = {
+            "version": 1,
+            "queue": "tasks",
+            "task": {"prompt": "do it"},
+            "made": 1.0,
+            "fields": {},
+            "at": 9e9,
+        }
+        for status in ("queued", "deferred", "scheduled", "finished", "failed", "canceled"):
+            given = {**line, "id": status, "status": status, "parents": ["queued"] * (status == "deferred")}
+            assert self.pool.restore([archive.record(given, settings).data]) == ["restored"]
+        assert self.pool.purge(0, ["failed"], "", False, ["failed", "queued"]) == ["failed", "kept"]
 
     def tell_remind(self) -> None:
         for retries, backoff in ((0, []), (1, []), (1, [60])):
