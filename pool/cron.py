@@ -50,7 +50,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 class Every:
-    """An interval: it ticks ``seconds`` after ``anchor``, and so on."""
+    """An interval: it ticks at ``anchor``, ``seconds`` after that, and so on."""
 
     def __init__(self, seconds: float, anchor: float) -> None:
         if seconds < 1 or seconds != int(seconds):
@@ -59,7 +59,7 @@ class Every:
 
     def ticks(self, after: float) -> Iterator[float]:
         """The ticks after a moment, in order."""
-        first = max(1, math.floor((after - self.anchor) / self.seconds) + 1)
+        first = max(0, math.floor((after - self.anchor) / self.seconds) + 1)
         return (float(self.anchor + n * self.seconds) for n in itertools.count(first))
 
 

@@ -45,9 +45,8 @@ class Entry(BaseModel):
 
     cron: str = ""
     tz: str = "UTC"
-    #: Seconds, counted from ``anchor`` (seconds since 1970).
+    #: Seconds between two ticks.
     every: float = 0.0
-    anchor: float = 0.0
     catch_up: CatchUp = CatchUp.LAST
     #: Whether a tick makes its task though the last one has not ended.
     overlap: bool = True
@@ -56,14 +55,14 @@ class Entry(BaseModel):
     #: Its context as it was when the schedule was added, as pool.model.read_context gives it.
     context: list[dict[str, str]] = []
 
-    def timing(self) -> Timing:
-        """When it ticks.
+    def timing(self, tick: float) -> Timing:
+        """When it ticks; an interval counts from a ``tick`` of its.
 
         Raises:
             UsageError: What says so is wrong.
         """
         try:
-            return cron.Every(self.every, self.anchor) if self.every else cron.Cron(self.cron, self.tz)
+            return cron.Every(self.every, tick) if self.every else cron.Cron(self.cron, self.tz)
         except ValueError as error:
             raise UsageError(str(error)) from None
 
@@ -78,6 +77,11 @@ class Entry(BaseModel):
             raise UsageError(f"a schedule's task cannot have {wrong[0]!r}")
         unique = {} if self.overlap else {"unique": f"schedule/{name}"}
         return model.parse_spec({**self.task, "id": task_id, **unique})
+
+    @property
+    def times(self) -> str:
+        """What schedule.lua knows a change of its times by."""
+        return f"every {self.every:.0f}" if self.every else f"cron {self.tz} {self.cron}"
 
     @property
     def when(self) -> str:
@@ -112,7 +116,7 @@ def parse(name: str, text: str) -> Entry:
         raise UsageError(f"{where + ': ' if where else ''}{first['msg']}") from None
     except (ValueError, RecursionError):
         raise UsageError("it is not JSON") from None
-    entry.timing()
+    entry.timing(0.0)
     entry.spec(name)
     return entry
 
@@ -156,7 +160,7 @@ def steps(entry: Entry, due: float, now: float, grace: float, limit: int) -> Ite
     missed) ``catch_up`` makes none, the last (unless one within the grace stands for them all), or all:
     the newest ``limit`` of them.
     """
-    timing, at = entry.timing(), due
+    timing, at = entry.timing(due), due
     missed = now - grace  # before this
     if due < missed:
         if entry.catch_up is CatchUp.ALL:

@@ -156,11 +156,15 @@ class Pool:
     # -- schedules ---------------------------------------------------------------------------------
 
     def schedule(
-        self, name: str, revision: str, entry: str, due: float | None, replace: bool
-    ) -> tuple[str, bool]:
-        """Keep a schedule: ``new``, ``replaced`` or ``exists``, and whether it is paused: schedule.lua."""
-        reply = self.verdict("schedule", name, revision, entry, _moment(due), "1" if replace else "")
-        return reply[0], reply[1:] == ["1"]
+        self, name: str, revision: str, entry: str, times: str, due: float, replace: bool
+    ) -> tuple[str, float | None]:
+        """Keep a schedule: ``new``, ``replaced`` or ``exists``; its next tick (None: paused): schedule.lua.
+
+        ``times`` is text that changes with when it ticks: where that is as before, it stands where it stood.
+        """
+        given = _moment(due), "1" if replace else ""
+        reply = self.verdict("schedule", name, revision, entry, times, *given)
+        return reply[0], None if reply[1] == "inf" else float(reply[1])
 
     def unschedule(self, names: Sequence[str]) -> str:
         """Forget schedules, all or none; the name of which there is none, or '': unschedule.lua."""

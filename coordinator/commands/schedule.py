@@ -66,26 +66,26 @@ def add(
     spec = model.parse_spec({"prompt": description.prompt(prompt, file), **fields})
     with common.opened() as ctx:
         now = _server_time(ctx)
-        if isinstance(timing, cron.Every):
-            timing = cron.Every(timing.seconds, now)
         entry = _entry(timing, spec, settings, CatchUp(catch_up), not no_overlap)
         schedules.record(name, entry, schedules.task_id(name, now), settings, now)  # too large: told now
-        due = cron.following(timing, now)
-        if due is None:
+        first = cron.following(entry.timing(now), now)
+        if first is None:
             raise UsageError(f"{entry.when!r} never ticks")
-        verdict, paused = ctx.pool.schedule(name, uuid.uuid4().hex, _text(entry), due, replace)
+        text = entry.model_dump_json(exclude_defaults=True)
+        verdict, due = ctx.pool.schedule(name, uuid.uuid4().hex, text, entry.times, first, replace)
         if verdict == "exists":
             raise UsageError(f"a schedule {name!r} exists already: --replace changes it; nothing was changed")
         warnings = description.hindrances(ctx, [spec.queue or settings.queue])
         if not ctx.led():
             warnings.append("no coordinator runs, and without one nothing is made: `coord serve`")
-    shown = None if paused else schedules.moment(due)
+    shown = None if due is None else schedules.moment(due)
     if as_json:
-        common.dump({"name": name, "replaced": verdict == "replaced", "paused": paused, "next": shown,
+        common.dump({"name": name, "replaced": verdict == "replaced", "paused": due is None, "next": shown,
                      "tz": entry.tz})  # fmt: skip
     else:
         what = "changed" if verdict == "replaced" else "added"
-        click.echo(f"{name} {what}: {entry.when}, " + ("paused" if paused else f"next {_local(due, entry)}"))
+        then = "paused" if due is None else f"next {_local(due, entry)}"
+        click.echo(f"{name} {what}: {entry.when}, {then}")
     for warning in warnings:
         common.warn(warning)
 
@@ -110,14 +110,10 @@ def _entry(
     task.setdefault("queue", settings.queue)
     context = model.read_context(spec, settings)
     if isinstance(timing, cron.Every):
-        when: dict[str, Any] = {"every": timing.seconds, "anchor": timing.anchor}
+        when: dict[str, Any] = {"every": timing.seconds}
     else:
         when = {"cron": timing.given, "tz": timing.zone.key}
     return Entry(**when, catch_up=catch_up, overlap=overlap, task=task, context=context)
-
-
-def _text(entry: Entry) -> str:
-    return entry.model_dump_json(exclude_defaults=True)
 
 
 def _server_time(ctx: common.Context) -> float:
@@ -145,13 +141,13 @@ def list_(as_json: bool) -> None:
         return
     rows = [
         {
-            "name": each.name, "state": common.state(each.state), "when": each.when, "zone": each.tz,
-            "next": _shown(each.next, each.tz), "last": _shown(each.last_tick, each.tz),
+            "name": each.name, "state": common.state(each.state), "next": _shown(each.next, each.tz),
+            "zone": each.tz, "when": each.when, "last": _shown(each.last_tick, each.tz),
             "task": _last(each), "policy": _policy(each), "note": each.problem or each.missed,
         }
         for each in found
     ]  # fmt: skip
-    common.show(("name", "state", "when", "zone", "next", "last", "policy", "task", "note"), rows, "task",
+    common.show(("name", "state", "next", "zone", "when", "last", "policy", "task", "note"), rows, "task",
                 ["policy", "note"])  # fmt: skip
     if not led:
         common.warn("no coordinator runs, and without one nothing is made: `coord serve`")
@@ -237,7 +233,8 @@ def resume(name: str, as_json: bool) -> None:
     with common.opened() as ctx:
         for _ in range(_TRIES):
             entry, revision = schedules.load(ctx.connection, name)
-            due = cron.following(entry.timing(), _server_time(ctx))
+            now = _server_time(ctx)
+            due = cron.following(entry.timing(now), now)
             verdict = ctx.pool.let_go(name, due, revision)
             if verdict != "changed":
                 break

@@ -1,19 +1,28 @@
 -- include: base
--- Keep a schedule: a new one, or a new revision of the one of that name. (What it says is text that only
--- Python reads; what was made by it stays known.)
+-- Keep a schedule: a new one, or a new revision of the one of that name. Where its times are the same, it
+-- stands at the same tick as before (one that is due is made still, by the new text). What was made stays known.
 --   pool:schedules        zset: every schedule by its next tick on this server's clock; 'inf': none, or paused
---   pool:schedule:<name>  hash: revision, entry (JSON), paused, problem, last tick and what became of it
--- ARGV: 1 name, 2 revision (random), 3 entry, 4 next tick (seconds since 1970, or 'inf'),
---   5 '1' it may replace one of that name
--- Returns {'new' | 'replaced', '1' if it is paused, else '0'} (a replay is told the same) or {'exists'}: nothing
--- was changed.
-local name, key = ARGV[1], 'pool:schedule:' .. ARGV[1]
-local before = call('HGET', key, 'revision')
-local paused = call('HEXISTS', key, 'paused') == 1
-if before == ARGV[2] then return {ARGV[5] == '1' and 'replaced' or 'new', paused and '1' or '0'} end
-if before and ARGV[5] ~= '1' then return {'exists'} end
-call('HSET', key, 'revision', ARGV[2], 'entry', ARGV[3], 'changed_at', stamp(NOW))
+--   pool:schedule:<name>  hash: revision, entry (JSON), times, paused, problem, last tick and what came of it
+-- ARGV: 1 name, 2 revision (random), 3 entry, 4 its times (text that changes with them), 5 its next tick
+--   (seconds since 1970), 6 '1' it may replace one of that name
+-- Returns {'new' | 'replaced', next tick ('inf': it is paused)} (a replay is told the same) or {'exists',
+-- 'inf'}: nothing was changed.
+local name, key, due = ARGV[1], 'pool:schedule:' .. ARGV[1], ARGV[5]
+local f = call('HMGET', key, 'revision', 'times', 'paused')
+local stands = call('ZSCORE', 'pool:schedules', name)
+if f[1] == ARGV[2] then return {ARGV[6] == '1' and 'replaced' or 'new', stands} end
+if f[1] and ARGV[6] ~= '1' then return {'exists', 'inf'} end
+if f[3] then
+  due = 'inf'
+elseif stands and tonumber(stands) < math.huge then
+  if f[2] == ARGV[4] then
+    due = stands
+  elseif tonumber(stands) <= NOW then
+    event('cron-missed', '', '', '', name .. ': due when its times were changed, left out')
+  end
+end
+call('HSET', key, 'revision', ARGV[2], 'entry', ARGV[3], 'times', ARGV[4], 'changed_at', stamp(NOW))
 call('HDEL', key, 'problem')
-call('ZADD', 'pool:schedules', paused and 'inf' or ARGV[4], name)
-event(before and 'cron-changed' or 'cron-added', '', '', '', name)
-return {before and 'replaced' or 'new', paused and '1' or '0'}
+call('ZADD', 'pool:schedules', due, name)
+event(f[1] and 'cron-changed' or 'cron-added', '', '', '', name)
+return {f[1] and 'replaced' or 'new', due}

@@ -49,8 +49,10 @@ class Due:
         entry = Entry(cron=cron, **{"task": {"prompt": "do it"}, **fields})
         revision = f"r{next(self._revisions)}"
         text = entry.model_dump_json(exclude_defaults=True)
-        verdict, _ = self.pool.schedule(name, revision, text, self.now if at is None else at, True)
+        due = self.now // 1 if at is None else at
+        verdict, _ = self.pool.schedule(name, revision, text, entry.times, due, True)
         assert verdict in ("new", "replaced")
+        self.conn.zadd(schedule.INDEX, {name: due})
         return revision
 
     def round(self, now: float | None = None) -> list[str]:
@@ -441,6 +443,31 @@ def test_an_interval_begins_now(coord: Coord, due: Due) -> None:
     coord("schedule", "add", "n", "--every", "10m", "x")
     assert 599 <= due.at("n") - due.now <= 600
     assert coord.json("schedule", "list")[0]["when"] == "every 10m"
+
+
+def test_a_replacement_with_the_same_times_loses_no_tick(coord: Coord, due: Due) -> None:
+    """As by a script that is run at every deployment, also in the second of a tick."""
+    at = minute(due.now)
+    due.add("s", at)
+    coord("schedule", "add", "s", "--cron", MINUTELY, "new text", "--replace")
+    assert due.at() == at
+    due.round()
+    assert view.task(due.conn, ids("s", at)[0]).title == "new text"
+    coord("schedule", "add", "i", "--every", "1h", "x")
+    due.conn.zincrby(schedule.INDEX, -1000, "i")
+    stands = due.at("i")
+    said = coord.json("schedule", "add", "i", "--every", "60m", "y", "--replace")
+    assert due.at("i") == stands and said["next"] == schedule.moment(stands), "it does not begin anew"
+
+
+def test_a_replacement_with_other_times_says_which_tick_is_left_out(coord: Coord, due: Due) -> None:
+    at = minute(due.now)
+    due.add("s", at)
+    coord("schedule", "add", "s", "--cron", "@yearly", "y", "--replace")
+    assert due.at() > due.now and due.round() == []
+    assert due.events() == ["cron-added", "cron-missed", "cron-changed"]
+    coord("schedule", "add", "s", "--cron", "@yearly", "--tz", "Asia/Tokyo", "y", "--replace")
+    assert due.events()[2:] == ["cron-changed", "cron-changed"], "that was to come"
 
 
 def test_replace_keeps_what_was_made_and_a_pause(coord: Coord, due: Due) -> None:

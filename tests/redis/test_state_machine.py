@@ -120,7 +120,7 @@ class Story:
     def tell_schedule(self) -> None:
         self.lead()
         entry = Entry(cron="* * * * *", task={"prompt": "do it"})
-        self.pool.schedule("s", "r", entry.model_dump_json(), 1.0, False)
+        self.pool.schedule("s", "r", entry.model_dump_json(), entry.times, 1.0, False)
         record = schedule.record("s", entry, "s-1", settings_module.load(), 1.0)
         assert self.pool.fire(LEADER, "s", "r", 1.0, None, "", "1970", record)[0] == "made"
 
