@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -19,7 +20,7 @@ from hooks import install as installer
 from hooks import status as status_module
 from pool import compiled
 from pool import settings as settings_module
-from pool.errors import EXIT_FAILED, UsageError
+from pool.errors import EXIT_FAILED, RedisAway, UsageError
 from pool.settings import Settings
 
 _STYLES = {
@@ -63,6 +64,8 @@ def doctor(
     settings = settings_module.load()
     patient = Patient(settings, [_scope(name, settings) for name in installer.SCOPES], part, slow)
     try:
+        with suppress(RedisAway):
+            patient.connect()  # a URL that is none is a wrong setting, not a finding
         found = _examine(patient, groups, fire=not no_fire, quietly=as_json)
     finally:
         patient.close()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import redis
 
 from coordinator.doctor import (
+    access,
     client,
     hooks,
     leader,
@@ -22,13 +23,13 @@ from coordinator.doctor import (
     server,
     versions,
 )
-from coordinator.doctor.finding import Finding, Level, unknown, wrong
+from coordinator.doctor.finding import Finding, Level, unknown, warning, wrong
 from coordinator.doctor.patient import Patient
 from pool import clock, connect
 from pool.errors import CoordError
 
 #: What a user who may not look is told.
-_REDO = "run the doctor as a user who may: COORD_REDIS_URL=redis://USER:PASSWORD@HOST:PORT coord doctor"
+_REDO = "run the doctor as a user who may: COORD_REDIS_URL=URL coord doctor"
 
 
 class Check(NamedTuple):
@@ -58,7 +59,7 @@ CHECKS = (
     Check("redis.memory", persistence.memory),
     Check("redis.disk", persistence.disk),
     Check("redis.rights", rights.rights),
-    Check("redis.access", rights.access),
+    Check("redis.access", access.access),
     Check("coordinator.leads", leader.leads),
     Check("hooks.installed", hooks.installed, redis=False),
     Check("hooks.allowed", hooks.allowed, redis=False),
@@ -134,7 +135,8 @@ def _within(patient: Patient, check: Check) -> Iterator[Finding]:
         except (CoordError, OSError) as error:
             found.put(unknown(f"it could not be looked at: {error}"))
         except Exception as error:  # a mistake in one check must not hide what the others find
-            found.put(unknown(f"this check failed: {type(error).__name__}: {error}"))
+            seen = f"the doctor made a mistake here: {type(error).__name__}: {error}"
+            found.put(warning(seen, "report it, with this line"))
         found.put(None)
 
     threading.Thread(target=look, name=check.name, daemon=True).start()

@@ -39,7 +39,7 @@ def clean(trial: dict[str, Any], groups: set[int]) -> None:
     _wait_for_keeper(trial, end)
     try:
         ask = wire.Connection(trial["url"]).execute_command
-        ask("EVAL", SCRIPT, 0, "wipe", trial["token"], 0, *trial["names"])
+        ask("EVAL", SCRIPT, 0, "wipe", trial["name"], trial["session"], 0, trial["names"])
     except (RedisAway, wire.ReplyError):
         pass  # Redis has gone meanwhile: the next doctor wipes what this one leaves, before it begins
     shutil.rmtree(trial["folder"], ignore_errors=True)

@@ -36,7 +36,11 @@ def installed(patient: Patient) -> Iterator[Finding]:
                 else "sessions with COORD_WORKER=1 are workers"
             )
             yield ok(f"{scope.path}: {who}")
-    if not there and not any(scope.problems for scope in patient.scopes):
+    project = patient.home.parent
+    elsewhere = project != Path.cwd() and list(project.glob(".claude/settings*.json"))
+    if not there and elsewhere:
+        yield note(f"no hooks are installed here; {project} has its own", f"cd {project} && coord doctor")
+    elif not there and not any(scope.problems for scope in patient.scopes):
         yield warning(
             "no hooks are installed, for this folder or for you: no session is a worker here",
             "coord hooks install --worker (where no sessions are to run: coord doctor --skip hooks,client)",
@@ -128,7 +132,7 @@ def fire(patient: Patient) -> Iterator[Finding]:
             continue
         if not scope.whole:
             yield note(
-                f"{scope.name}: not fired, because a part of the installation is gone (hooks.installed)"
+                f"{scope.name}: not fired: a part of the installation is gone or too old (hooks.installed)"
             )
             continue
         yield _tour(patient, scope)
@@ -139,7 +143,7 @@ def _tour(patient: Patient, scope: Scope) -> Finding:
         with trial.Trial(patient, scope) as tried:
             shots = tried.tour()
     except trial.NoRoom as error:
-        return unknown(f"{scope.name}: not fired: {error}")
+        return unknown(f"{scope.name}: not fired: {error}", error.remedy)
     except CoordError as error:
         return unknown(f"{scope.name}: not fired to the end: {error}")
     failed = [f"{shot.event}: {shot.problem}" for shot in shots if shot.problem]

@@ -79,7 +79,7 @@ class Patient:
     @property
     def embedded(self) -> bool:
         """Whether Redis is this project's own."""
-        return not self.settings.redis_url
+        return not (self.settings.redis_url or self.settings.redis_url_file)
 
     @property
     def user(self) -> str:

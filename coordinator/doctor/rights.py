@@ -1,51 +1,64 @@
-"""May the user in COORD_REDIS_URL do what coord needs; and may others, who should not?
+"""May the user in COORD_REDIS_URL do what its part of the pool needs?
 
 What is asked for is queued in a MULTI that is discarded: Redis checks the rights when it queues a
-command, so this tells the truth, needs no right of its own, and runs nothing.
+command, so this tells the truth and runs nothing. A user who may not even do that tries them: looking
+harms nothing, and one script tries the others on keys of no one and undoes each.
 """
 
 from __future__ import annotations
 
+import json
+import re
+import uuid
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import redis
 
-from coordinator.doctor.finding import Finding, ok, unknown, warning, wrong
+from coordinator.doctor.finding import Finding, ok, unknown, wrong
 from coordinator.doctor.patient import Patient
-from coordinator.triggers import GROUP
 from pool import keys
 
 _KEY = "KEY"
+#: No consumer group of anybody's.
+_NOBODY = "doctor-nobody"
+_TRY = (Path(__file__).parent / "rights.lua").read_text(encoding="utf-8")
 
 #: What looking on takes.
 VIEWER: dict[str, Sequence[str]] = {
-    "EXISTS": [_KEY], "GET": [_KEY], "HEXISTS": [_KEY, "f"],
-    "HGET": [_KEY, "f"], "HGETALL": [_KEY], "HKEYS": [_KEY],
+    "EXISTS": [_KEY], "GET": [_KEY], "HGET": [_KEY, "f"], "HGETALL": [_KEY], "HKEYS": [_KEY],
     "HMGET": [_KEY, "f"], "LINDEX": [_KEY, "0"], "LLEN": [_KEY], "LRANGE": [_KEY, "0", "1"],
-    "SCARD": [_KEY], "SMEMBERS": [_KEY], "TIME": [], "TYPE": [_KEY],
-    "XLEN": [_KEY], "XRANGE": [_KEY, "-", "+"],
-    "XREAD": ["STREAMS", _KEY, "0"], "XREVRANGE": [_KEY, "+", "-"], "ZCARD": [_KEY],
+    "SCARD": [_KEY], "SISMEMBER": [_KEY, "m"], "SMEMBERS": [_KEY], "TIME": [], "TYPE": [_KEY],
+    "XLEN": [_KEY], "XREAD": ["STREAMS", _KEY, "0"], "XREVRANGE": [_KEY, "+", "-"], "ZCARD": [_KEY],
     "ZRANGE": [_KEY, "0", "1"], "ZREVRANGE": [_KEY, "0", "1"], "ZSCORE": [_KEY, "m"],
 }  # fmt: skip
-#: What the scripts take besides, whoever runs them: sessions, operators, the coordinator.
+#: What the scripts take besides.
 SCRIPTS: dict[str, Sequence[str]] = {
-    "BLPOP": [_KEY, "1"], "DEL": [_KEY], "EVAL": ["return 1", "0"], "EVALSHA": ["0" * 40, "0"],
-    "EXPIRE": [_KEY, "1"], "HDEL": [_KEY, "f"], "HINCRBY": [_KEY, "f", "1"],
+    "BLPOP": [_KEY, "no-time"], "DEL": [_KEY], "EVAL": ["return 1", "0"], "EVALSHA": ["0" * 40, "0"],
+    "EXPIRE": [_KEY, "1"], "HDEL": [_KEY, "f"], "HEXISTS": [_KEY, "f"], "HINCRBY": [_KEY, "f", "1"],
     "HINCRBYFLOAT": [_KEY, "f", "1"], "HSET": [_KEY, "f", "v"], "HSETNX": [_KEY, "f", "v"],
-    "INCR": [_KEY], "LPOP": [_KEY],
-    "LPOS": [_KEY, "m"], "LPUSH": [_KEY, "m"], "LREM": [_KEY, "0", "m"], "PERSIST": [_KEY],
-    "RPUSH": [_KEY, "m"], "SADD": [_KEY, "m"], "SET": [_KEY, "v"], "SETNX": [_KEY, "v"],
-    "SISMEMBER": [_KEY, "m"], "SREM": [_KEY, "m"], "XADD": [_KEY, "*", "f", "v"], "XDEL": [_KEY, "1-1"],
+    "INCR": [_KEY], "LPOP": [_KEY], "LPOS": [_KEY, "m"], "LPUSH": [_KEY, "m"], "LREM": [_KEY, "0", "m"],
+    "PERSIST": [_KEY], "RPUSH": [_KEY, "m"], "SADD": [_KEY, "m"], "SET": [_KEY, "v"],
+    "SETNX": [_KEY, "v"], "SREM": [_KEY, "m"], "XADD": [_KEY, "*", "f", "v"], "XDEL": [_KEY, "1-1"],
     "ZADD": [_KEY, "1", "m"], "ZRANGEBYSCORE": [_KEY, "0", "1"], "ZREM": [_KEY, "m"],
     "ZREMRANGEBYSCORE": [_KEY, "0", "1"],
 }  # fmt: skip
-#: What triggers take: sent by operators, read by the coordinator.
+#: Of all these, what a session's hooks, helpers and keeper take.
+_WORKER = """
+BLPOP DEL EVAL EVALSHA EXISTS EXPIRE GET HDEL HGET HGETALL HINCRBY HINCRBYFLOAT HMGET HSET INCR LINDEX LLEN
+LPOP LPUSH LREM PERSIST RPUSH SADD SET SISMEMBER SMEMBERS SREM TIME XADD XREVRANGE ZADD ZCARD ZRANGE ZREM
+ZREMRANGEBYSCORE ZSCORE
+"""
+WORKER = frozenset(_WORKER.split())
+#: What reading triggers takes; each would do nothing, even if it ran.
 TRIGGERS: dict[str, Sequence[str]] = {
-    "XACK": [_KEY, GROUP, "1-1"], "XADD": [_KEY, "*", "f", "v"], "XDEL": [_KEY, "1-1"],
-    "XAUTOCLAIM": [_KEY, GROUP, "c", "5000", "0"], "XGROUP": ["CREATE", _KEY, GROUP, "0"],
-    "XREADGROUP": ["GROUP", GROUP, "c", "STREAMS", _KEY, ">"],
+    "XACK": [_KEY, _NOBODY, "1-1"], "XADD": [_KEY, "no-id", "f", "v"], "XDEL": [_KEY, "1-1"],
+    "XAUTOCLAIM": [_KEY, _NOBODY, "c", "5000", "0"], "XGROUP": ["CREATE", _KEY, _NOBODY, "no-id"],
+    "XREADGROUP": ["GROUP", _NOBODY, "c", "STREAMS", _KEY, ">"],
 }  # fmt: skip
+#: A script may not call them. (The BLPOP is one that fails before it blocks.)
+_DIRECT = frozenset(("BLPOP", "EVAL", "EVALSHA"))
 
 
 class Need(NamedTuple):
@@ -55,43 +68,51 @@ class Need(NamedTuple):
     on: str
 
 
-def needs(patient: Patient) -> list[Need]:
-    """What the part of the pool that asks must be allowed to do."""
+def needs(patient: Patient, name: str = "") -> list[Need]:
+    """What the part of the pool that asks must be allowed to do, tried on keys of that name."""
     channel, stream = patient.settings.trigger_channel, patient.settings.trigger_stream
-    table = VIEWER if patient.part == "viewer" else {**VIEWER, **SCRIPTS}
+    name = name or f"doctor-{uuid.uuid4().hex}"
+    table = {**VIEWER, **SCRIPTS}
+    wanted = {"viewer": VIEWER.keys(), "worker": WORKER, "coordinator": table.keys()}[patient.part]
     found = []
-    for name, args in table.items():
-        for prefix in ("pool:", keys.key("job", "").partition(":")[0] + ":") if _KEY in args else ("",):
-            words = [f"{prefix}doctor" if word == _KEY else word for word in args]
-            found.append(Need((name, *words), f"~{prefix}*" if prefix else ""))
+    for command in sorted(wanted):
+        args = table[command]
+        for prefix in prefixes() if _KEY in args else ("",):
+            words = [prefix + name if word == _KEY else word for word in args]
+            found.append(Need((command, *words), f"~{prefix}*" if prefix else ""))
     if patient.part == "coordinator":
-        for name, args in TRIGGERS.items():
+        for command, args in TRIGGERS.items():
             words = [stream if word == _KEY else word for word in args]
-            found.append(Need((name, *words), f"~{stream}*"))
+            found.append(Need((command, *words), f"~{stream}*"))
         found += [Need(("SUBSCRIBE", channel), f"&{channel}"), Need(("PUBLISH", channel, ""), f"&{channel}")]
     return found
 
 
+def prefixes() -> tuple[str, str]:
+    """What our keys and RQ's begin with."""
+    return "pool:", keys.key("job", "").partition(":")[0] + ":"
+
+
 def rights(patient: Patient) -> Iterator[Finding]:
     """Every command, key pattern and channel that coord uses."""
-    wanted = needs(patient)
+    name = f"doctor-{uuid.uuid4().hex}"
+    wanted = needs(patient, name)
     try:
         refused = dry_run(patient, wanted)
-    except redis.ResponseError as error:
-        yield unknown(
-            f"what user {patient.user} may do could not be tried ({error})",
-            f"let it: {patient.cli} acl setuser {patient.user} +multi +discard",
-        )
-        return
+    except redis.ResponseError:
+        refused = attempt(patient, wanted, name)
     missing: dict[str, None] = {}
-    gone = []
+    gone, untried = [], []
     for need, why in zip(wanted, refused, strict=True):
-        if "unknown command" in why.lower():
+        if why is None:
+            untried.append(need.command[0])
+        elif "unknown command" in why.lower():
             gone.append(need.command[0])
-        elif "key" in why or "channel" in why:
+        elif why and re.search(r"access .*\b(keys?|channels?)\b", why):
             missing[need.on] = None
         elif why:
             missing[f"+{need.command[0].lower()}"] = None
+    who = f"a {patient.part}"
     if gone:
         yield wrong(
             f"Redis does not know {', '.join(dict.fromkeys(gone))}: renamed in redis.conf, or an imitation",
@@ -100,85 +121,83 @@ def rights(patient: Patient) -> Iterator[Finding]:
     if missing:
         words = " ".join(f"'{word}'" if word[0] in "~&" else word for word in missing)
         yield wrong(
-            f"user {patient.user} lacks {', '.join(missing)}, which {_who(patient)} needs",
+            f"user {patient.user} lacks {', '.join(missing)}, which {who} needs",
             f"{patient.cli} acl setuser {patient.user} {words}",
         )
-    if not gone and not missing:
-        yield ok(f"user {patient.user} may do all that {_who(patient)} needs ({len(wanted)} commands tried)")
+    if untried and untried != ["PUBLISH"]:
+        names = ", ".join(dict.fromkeys(untried)).lower()
+        yield unknown(
+            f"whether user {patient.user} may do {names} could not be tried",
+            f"let it: {patient.cli} acl setuser {patient.user} +multi +discard",
+        )
+    elif not gone and not missing:
+        tried = len(wanted) - len(untried)
+        yield ok(f"user {patient.user} may do all that {who} needs ({tried} commands tried)")
 
 
-def _who(patient: Patient) -> str:
-    return f"a {patient.part}"
+def refusal(error: str) -> str:
+    """What of an error is about rights, or about a command that there is not; '' of any other."""
+    about = ("NOPERM", "no permission", "The user executing the script", "ACL failure", "unknown command")
+    return error if any(each.lower() in error.lower() for each in about) else ""
 
 
-def dry_run(patient: Patient, wanted: Sequence[Need]) -> list[str]:
+def dry_run(patient: Patient, wanted: Sequence[Need]) -> list[str | None]:
     """Why Redis would refuse each command ('' it would not), without running any.
 
     Raises:
-        redis.ResponseError: The user may not even queue commands.
+        redis.ResponseError: The user may not queue commands.
     """
-    client = patient.client(single_connection_client=True)
-    try:
+    with patient.client(single_connection_client=True) as client:
         line: Any = client.connection
         line.send_command("MULTI")
         line.read_response()
         line.send_packed_command(line.pack_commands([need.command for need in wanted]))
-        refused = []
-        for _ in wanted:
-            try:
-                line.read_response()
-                refused.append("")
-            except redis.ResponseError as error:
-                said = str(error)
-                about_rights = isinstance(error, redis.exceptions.NoPermissionError) or "NOPERM" in said
-                refused.append(said if about_rights or "unknown command" in said.lower() else "")
+        refused: list[str | None] = [_answer(line) for _ in wanted]
         line.send_command("DISCARD")
         line.read_response()
-    finally:
-        client.close()
     return refused
 
 
-def access(patient: Patient) -> Iterator[Finding]:
-    """Who can write to Redis can submit prompts: others should need a password."""
-    at = patient.address
-    near = bool(at.path) or at.host in ("localhost", "::1") or at.host.startswith("127.")
-    remedy = f"set a password: {patient.cli} config set requirepass ..., and in redis.conf; or ACL users"
-    if not _open(patient):
-        yield ok("it asks for a password")
-        return
-    if not near:
-        yield warning(f"everybody who reaches {at.where} can use it: it asks for no password", remedy)
-        return
-    bind, protected = patient.config("bind"), patient.config("protected-mode")
-    port = patient.config("port")
-    if bind is None or protected is None:
-        yield unknown(
-            "it asks for no password, and whether it can be reached from other machines could not be read",
-            f"let user {patient.user} ask: {patient.cli} acl setuser {patient.user} '+config|get'",
-        )
-        return
-    beyond = [each for each in bind.split() or ["*"] if not _loopback(each)]
-    if port == "0" or not beyond:
-        yield ok("it asks for no password, and only this machine can reach it")
-    elif protected == "yes":
-        yield ok("it asks for no password, but in protected mode it serves this machine only")
-    else:
-        yield warning(
-            f"everybody who reaches this machine can use it: it listens on {', '.join(beyond)}, asks for no "
-            "password, and its protected mode is off",
-            remedy,
-        )
+def attempt(patient: Patient, wanted: Sequence[Need], name: str) -> list[str | None]:
+    """The same by doing it (None: it was not tried): what only looks as it is, the rest by rights.lua."""
+    with patient.client(single_connection_client=True) as client:
+        line: Any = client.connection
+
+        def said(*command: str) -> str:
+            line.send_command(*command)
+            return _answer(line)
+
+        made = [prefix + name for prefix in prefixes()]
+        script = not said("EVAL", "return 1", "0") and not any(said("DEL", key) for key in made)
+        refused: list[str | None] = []
+        for need in wanted:
+            if need.command[0] in VIEWER or need.command[0] in _DIRECT:
+                refused.append(said(*need.command))
+            elif need.command[0] == "SUBSCRIBE":
+                refused.append(_subscribed(patient, need))
+            elif need.command[0] == "PUBLISH":
+                refused.append(None)  # whoever listens would take it for a trigger
+            elif not script:
+                refused.append(said(*need.command) if need.command[0] == "DEL" else None)
+            else:
+                reply: Any = client.eval(_TRY, 0, json.dumps([need.command]), *made)
+                refused.append(refusal(reply[0].decode("utf-8", "replace")))
+    return refused
 
 
-def _loopback(bound: str) -> bool:
-    return bound.lstrip("-") in ("::1", "localhost") or bound.lstrip("-").startswith("127.")
-
-
-def _open(patient: Patient) -> bool:
-    """Whether somebody without a password is let in."""
+def _answer(line: Any) -> str:
+    """Why the next reply is a refusal; '' when it is none."""
     try:
-        with patient.client(username=None, password=None) as stranger:
-            return bool(stranger.ping())
-    except redis.RedisError:
-        return False
+        line.read_response()
+    except redis.ResponseError as error:
+        known = isinstance(error, redis.exceptions.NoPermissionError)
+        return str(error) if known else refusal(str(error))
+    return ""
+
+
+def _subscribed(patient: Patient, need: Need) -> str:
+    """A connection of its own, because one that has subscribed takes no other commands."""
+    with patient.client(single_connection_client=True) as client:
+        line: Any = client.connection
+        line.send_command(*need.command)
+        return _answer(line)

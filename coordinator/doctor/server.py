@@ -33,7 +33,9 @@ def reach(patient: Patient) -> Iterator[Finding]:
         _greet(patient, client)
     except RedisAway as error:
         patient.away = str(error)
-        yield wrong(patient.away.partition(": `")[0].partition("; `")[0], "coord up -d")
+        given = patient.settings.redis_url_file
+        remedy = f"write the URL into {given}" if given else "coord up -d"
+        yield wrong(patient.away.partition(": `")[0].partition("; `")[0], remedy)
         return
     except redis.RedisError as error:
         patient.away = str(connect.trouble(patient.settings, error))

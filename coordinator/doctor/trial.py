@@ -1,7 +1,7 @@
 """Fire hooks as the client does, without disturbing the pool.
 
 The session is a process of the doctor's own; its HOME is a temporary folder; its worker, queue and task
-live in a database of the same Redis that is empty otherwise, so that login, rights, scripts and network
+live in a database of the same Redis in which there is no pool, so that login, rights, scripts and network
 are the real ones. A guardian cleans all of it up when the trial is over, or when the doctor is killed.
 """
 
@@ -43,7 +43,12 @@ _IDENTITY = ("COORD_", "CLAUDE", "WORKER_ID")
 
 
 class NoRoom(CoordError):
-    """There is no empty database for a trial."""
+    """There is no database for a trial."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        #: What makes room.
+        self.remedy = remedy
 
 
 class Shot(NamedTuple):
@@ -103,31 +108,33 @@ class Trial:
                 trouble = str(error)
                 self.client.close()
                 if isinstance(error, redis.exceptions.NoPermissionError) or "NOPERM" in trouble:
+                    who = self.patient.user
                     raise NoRoom(
-                        f"user {self.patient.user} may not use a database of the doctor's own ({trouble})"
+                        f"user {who} may not use another database for it ({trouble})",
+                        f"{self.patient.cli} acl setuser {who} +select (and what redis.rights names)",
                     ) from None
                 continue  # there are fewer databases
             self.client.close()
         else:
-            raise NoRoom("this Redis has no second database that is empty")
+            raise NoRoom("this Redis has no other database without a pool or an RQ in it")
         self._cleanup.callback(self.client.close)
         self._guard()
         self.pool = connect.pool(self.patient.settings, self.client)
         self.environ = self._environment()
 
     def _take(self) -> bool:
-        said: Any = self.client.eval(guardian.SCRIPT, 0, "take", self.name, str(_LONGEST), *_names())
+        said: Any = self.client.eval(guardian.SCRIPT, 0, "take", self.name, self.key, str(_LONGEST), _names())
         return bool(said == b"ok")
 
     def _guard(self) -> None:
-        """Start the guardian. (Killed just before, the doctor leaves one key that ends by itself.)"""
+        """Start the guardian. (Killed just before, the doctor leaves a mark, which the next one removes.)"""
         self.guardian = subprocess.Popen(
             [sys.executable, "-P", "-m", "coordinator.doctor.guardian"], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, start_new_session=True, text=True,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )  # fmt: skip
         self._cleanup.callback(self._let_go)
-        self._tell(url=self.url, token=self.name, folder=str(self.folder), session=self.key, names=_names())
+        self._tell(url=self.url, name=self.name, folder=str(self.folder), session=self.key, names=_names())
         assert self.guardian.stdout is not None
         if self.guardian.stdout.readline() != "ready\n":
             raise CoordError("the trial's guardian did not start")
@@ -270,10 +277,31 @@ class Trial:
         return _line(lines.strip().splitlines()[-1].partition("] ")[2]) if lines.strip() else ""
 
 
-def _names() -> list[str]:
-    """What trial.lua must know of RQ's keys."""
-    known = keys.templates()
-    return [known["queues"], keys.key("queue", ""), known["workers"], keys.key("worker", "")]
+def _names() -> str:
+    """The keys that a trial makes, for trial.lua. (A test sees that nothing is left.)"""
+    known = {name: template.replace("{}", "{name}") for name, template in keys.templates().items()}
+    by_priority = (
+        "queue",
+        "workers_of",
+        "started",
+        "finished",
+        "failed",
+        "scheduled",
+        "deferred",
+        "canceled",
+    )
+    own = [known[name] for name in ("job", "dependents", "dependencies", "results", "executions", "worker")]
+    own += [
+        known[name].replace("{name}", "{name}" + end) for name in by_priority for end in ("", ":high", ":low")
+    ]
+    own += [f"pool:{what}:{{name}}" for what in ("worker", "waiters", "artifacts", "stats")]
+    return json.dumps(
+        {"scores": ["pool:tasks", "pool:workers", "pool:departed", "pool:leases", "pool:coordinators"],
+         "sets": [known["queues"], known["workers"]],
+         "counters": ["pool:epoch", "pool:fence", "pool:events"],
+         "own": [*own, "pool:process:{process}"], "job": known["job"], "bell": "pool:bell:{name}:",
+         "execution": keys.templates()["execution"].replace("{}", "{name}", 1).replace("{}", "")}
+    )  # fmt: skip
 
 
 def _remove(folder: Path) -> None:

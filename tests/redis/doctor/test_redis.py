@@ -6,6 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import redis
@@ -16,7 +17,7 @@ from pool import script_text
 from pool import settings as settings_module
 from tests.proxy import Proxy
 from tests.redis.doctor.well import Well
-from tests.server import Server
+from tests.server import Server, free_port
 
 
 def test_away(well: Well) -> None:
@@ -83,7 +84,10 @@ def test_an_old_version(well: Well, proxied: Callable[[Callable[[bytes], bytes]]
 
 
 def test_a_cluster(well: Well) -> None:
-    with Server(well.home / "cluster", appendonly=True, extra=("--cluster-enabled", "yes")) as other:
+    other = Server(well.home / "cluster", appendonly=True, extra=("--cluster-enabled", "yes"))
+    while other.port > 55_000:  # its second port lies 10,000 higher
+        other.port = free_port()
+    with other:
         well.env(COORD_REDIS_URL=other.url)
         found = {each["check"]: each for each in well.findings("--only", "redis", code=1)}
     assert "is a cluster" in found["redis.version"]["seen"]
@@ -163,6 +167,9 @@ READS = ("on", ">of-the-user", "~rq:*", "~pool:*", "~claude-trigger*", "+@read",
          "+@transaction")  # fmt: skip
 
 
+WRITES = tuple(f"+{name.lower()}" for name in rights.SCRIPTS)
+
+
 def user(well: Well, *rules: str) -> None:
     """Be a user with these rights from now on."""
     well.ask("ACL", "SETUSER", "somebody", "reset", *rules)
@@ -181,6 +188,7 @@ def test_a_user_with_all_rights(well: Well) -> None:
         (("resetkeys", "~rq:*", "~claude-trigger*"), "'~pool:*'"),
         (("resetkeys", "~pool:*", "~rq:*"), "'~claude-triggers*'"),
         (("-blpop", "-hincrby"), "+blpop +hincrby"),
+        (("-hkeys",), "+hkeys"),
         (("resetchannels",), "'&claude-trigger'"),
     ],
 )
@@ -218,21 +226,137 @@ def test_a_viewer(well: Well) -> None:
     assert found["redis.version"]["level"] == "ok", "a greeting tells it"
 
 
-def test_one_that_may_not_queue_commands(well: Well) -> None:
-    user(well, *ALL, "-multi")
+#: What users are given who should be able to do no more than they must.
+TIGHT = {
+    "coordinator": (
+        *WRITES,
+        "+xgroup|create",
+        "+xreadgroup",
+        "+xautoclaim",
+        "+xack",
+        "+subscribe",
+        "+publish",
+    ),
+    "worker": WRITES,
+    "viewer": (),
+}
+
+
+def test_users_who_may_not_queue_commands_try_them(well: Well) -> None:
+    for part, more in TIGHT.items():
+        names = {name.lower() for name in rights.VIEWER} | {"ping", "hello", "info", "select", "config|get"}
+        user(well, "on", ">of-the-user", "~rq:*", "~pool:*", "~claude-trigger*", "&claude-trigger", "-@all",
+             *(f"+{name}" for name in names), *more)  # fmt: skip
+        before = well.everything()
+        found = {each["check"]: each for each in well.findings("--only", "redis", "--as", part, code=0)}
+        assert found["redis.rights"]["level"] == "ok", found
+        assert well.everything() == before
+
+
+@pytest.mark.parametrize(
+    ("part", "rules", "words"),
+    [
+        ("coordinator", ("-hincrby", "-sadd"), "+hincrby +sadd"),
+        ("coordinator", ("resetchannels",), "'&claude-trigger'"),
+        ("coordinator", ("resetkeys", "~pool:*", "~claude-trigger*"), "'~rq:*'"),
+        ("coordinator", ("resetkeys", "~pool:*", "~rq:*"), "'~claude-triggers*'"),
+        ("worker", ("-blpop", "-hkeys", "-xreadgroup"), "+blpop"),
+        ("worker", ("-del",), "+del"),
+        ("viewer", ("-hkeys", "-del"), "+hkeys"),
+    ],
+)
+def test_what_such_a_user_lacks(well: Well, part: str, rules: tuple[str, ...], words: str) -> None:
+    user(well, *ALL, "-multi", *rules)
+    before = well.everything()
+    found = [
+        each for each in well.findings("--only", "redis", "--as", part, code=1) if each["level"] == "wrong"
+    ]
+    assert [each["remedy"].partition("setuser somebody ")[2] for each in found] == [words]
+    assert well.everything() == before
+
+
+def test_what_cannot_be_tried_is_said(well: Well) -> None:
+    user(well, *ALL, "-multi", "-eval")
+    found = [each for each in well.findings("--only", "redis", code=1) if each["check"] == "redis.rights"]
+    assert {each["level"] for each in found} == {"wrong", "unknown"}
+    assert "+eval" in found[0]["seen"] and "hset" in found[1]["seen"]
+
+
+def test_a_worker_without_any_right_too_many_fires_hooks(well: Well) -> None:
+    user(well, "on", ">of-the-user", "~rq:*", "~pool:*", "-@all", "+select", "+ping",
+         *(f"+{name.lower()}" for name in rights.WORKER))  # fmt: skip
+    before = well.everything()
+    found = {each["check"]: each for each in well.findings("--as", "worker", "--slow", "60s", code=0)}
+    assert found["hooks.fire"]["level"] == found["redis.rights"]["level"] == "ok", found
+    assert well.everything() == before
+    well.ask("ACL", "SETUSER", "somebody", "-select")
+    found = {each["check"]: each for each in well.findings("--as", "worker", code=0)}
+    assert found["hooks.fire"]["level"] == "unknown" and "+select" in found["hooks.fire"]["remedy"]
+
+
+def test_strangers_who_may_do_little(well: Well) -> None:
+    user(well, *ALL)
+    well.ask(
+        "ACL",
+        "SETUSER",
+        "default",
+        "resetkeys",
+        "resetchannels",
+        "-@all",
+        "+ping",
+        "&claude-trigger",
+        "+publish",
+    )
     found = {each["check"]: each for each in well.findings("--only", "redis", code=0)}
-    assert found["redis.rights"]["level"] == "unknown" and "+multi" in found["redis.rights"]["remedy"]
+    assert "neither read the pool" in found["redis.access"]["seen"]
+    with redis.Redis.from_url(f"redis://somebody:of-the-user@127.0.0.1:{well.server.port}") as again:
+        again.execute_command("ACL", "SETUSER", "default", "on", "nopass", "~*", "&*", "+@all")
 
 
-def test_the_scripts_commands_are_all_asked_for(well: Well) -> None:
-    used: set[str] = set()
-    folder = script_text.FOLDER
-    for name in script_text.names():
-        text = script_text.ScriptTexts(settings_module.load().model_dump(), {}).text(name)
+def functions(text: str) -> dict[str, str]:
+    """The local functions of a script's part."""
+    found = {
+        match[1]: match[0] for match in re.finditer(r"^local function (\w+)\(.*?^end", text, re.M | re.S)
+    }
+    return found | {match[1]: match[0] for match in re.finditer(r"^local function (\w+)\(.*end$", text, re.M)}
+
+
+def commands(script: str) -> set[str]:
+    """The commands that a script can run: its own, and those of the functions that it can reach."""
+    folder = Path(script_text.FOLDER)
+    body = (folder / f"{script}.lua").read_text()
+    known: dict[str, str] = {}
+    waiting = [body]
+    for part in body.split("\n", 1)[0].removeprefix("-- include:").split():
+        text = (folder / "lib" / f"{part}.lua").read_text()
+        known |= functions(text)
+        for each in functions(text).values():
+            text = text.replace(each, "")
+        waiting.append(text)
+    found: set[str] = set()
+    reached: set[str] = set()
+    while waiting:
+        text = waiting.pop()
         for call in re.findall(r"call\(([^)]*)", text):
-            used.update(re.findall(r"(?:^|and |or )'([A-Z]+)'", call))
-    assert len(used) > 25, folder
+            found.update(re.findall(r"(?:^|and |or )'([A-Z]+)'", call))
+        new = {name for name in known if name not in reached and re.search(rf"\b{name}\b", text)}
+        reached |= new
+        waiting += [known[name] for name in new]
+    return found
+
+
+#: Whoever runs them: hooks, helpers, keepers, supervisors.
+OF_WORKERS = (
+    "register", "deregister", "claim", "confirm", "beat", "complete", "fail", "release", "park", "unpark",
+    "remind", "note", "prompt", "leave", "judge", "summon",
+)  # fmt: skip
+
+
+def test_the_commands_of_all_scripts_are_asked_for(well: Well) -> None:
+    used = set().union(*(commands(name) for name in script_text.names()))
+    assert len(used) > 30
     assert used <= {*rights.VIEWER, *rights.SCRIPTS}
+    assert set().union(*(commands(name) for name in OF_WORKERS)) <= rights.WORKER
     patient = Patient(settings_module.load(), [])
     patient.connect()
     wanted = rights.needs(patient)

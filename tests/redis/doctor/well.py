@@ -16,6 +16,7 @@ from coordinator.doctor import hooks as doctor_hooks
 from pool import connect
 from pool import settings as settings_module
 from tests.redis.coord import Coord
+from tests.redis.test_bad_input import keyspace
 from tests.server import Server
 
 #: A busy machine makes hooks slow, which is no fault of theirs.
@@ -96,6 +97,16 @@ class Well:
         """All is well; everything that was said."""
         found = self.findings(*argv, code=0)
         assert [each for each in found if each["level"] not in ("ok", "note")] == []
+        return found
+
+    def everything(self) -> dict[tuple[int, bytes], Any]:
+        """Everything in every database."""
+        found: dict[tuple[int, bytes], Any] = {}
+        for number in range(16):
+            self.ask("SELECT", number)
+            for key, value in keyspace(self.conn).items():
+                found[(number, key)] = value, self.ask("EXPIRETIME", key)
+        self.ask("SELECT", 0)
         return found
 
     def close(self) -> None:
