@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,6 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 Item = TypeVar("Item")
+
+#: Without a terminal the progress is told about so often (seconds).
+_TELL = 20.0
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,22 @@ class Run:
         self.console.print(f"[yellow]{text}[/]")
 
     def steps(self, what: str, items: Sequence[Item]) -> Iterator[Item]:
-        """The items, with a progress bar."""
+        """The items, with a progress bar; a line now and then where there is no terminal."""
+        if not self.console.is_terminal:
+            yield from self._told(what, items)
+            return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=not self.console.is_terminal) as progress:
+        with Progress(*columns, console=self.console) as progress:
             task = progress.add_task(what, total=len(items))
             for item in items:
                 yield item
                 progress.advance(task)
+
+    def _told(self, what: str, items: Sequence[Item]) -> Iterator[Item]:
+        began = said = time.monotonic()
+        for index, item in enumerate(items, 1):
+            yield item
+            now = time.monotonic()
+            if now - said > _TELL or index == len(items):
+                self.console.print(f"   {what}: {index} of {len(items)} ({now - began:.0f} s)")
+                said = now
