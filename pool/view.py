@@ -375,10 +375,12 @@ def _workers(connection: redis.Redis, ids: Sequence[str], now: float) -> list[Wo
             f = dict(zip(_WORKER_FIELDS, values, strict=True))
             if f["epoch"]:
                 found.append(_worker(worker_id, f, now))
-    held = [view.task for view in found if view.task]
-    titles = {each.id: each.title for each in tasks(connection, held)}
-    for view in found:
-        view.title = titles.get(view.task or "")
+    busy = [view for view in found if view.task]
+    pipe = connection.pipeline(transaction=False)
+    for view in busy:
+        pipe.hget(keys.key("job", view.task or ""), "description")
+    for view, title in zip(busy, pipe.execute(), strict=True):
+        view.title = None if title is None else _text(title)
     return sorted(found, key=lambda view: view.id)
 
 

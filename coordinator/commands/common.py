@@ -127,10 +127,15 @@ def clean(text: str) -> str:
 
 def cell(text: Any, style: str = "") -> Text:
     """Text as it is, on one line: what comes from a task is never read as markup."""
+    return Text(_line(text), style=style)
+
+
+def _line(text: Any) -> str:
+    """A text (or what is to be one) on one line, without control characters."""
     shown = _plain(text)
-    if not shown.isprintable():
-        shown = "".join(c if c.isprintable() else " " if c in "\n\t" else "·" for c in shown)
-    return Text(shown, style=style)
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else "·" for c in shown)
 
 
 def state(text: str) -> Text:
@@ -254,10 +259,17 @@ def _cell(row: dict[str, Any], name: str) -> Text:
 
 
 def _print_flat(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    lines = [[_cell(row, name).plain for name in columns] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(columns, *lines, strict=True)]
-    for line in [list(columns), *lines]:
-        padded = (text + " " * (width - cell_len(text)) for text, width in zip(line, widths, strict=True))
+    # (Of very many rows: a Text for each cell would take as long as all the rest.)
+    def plain(value: Any) -> str:
+        return value.plain if isinstance(value, Text) else _line(value)
+
+    def width(text: str) -> int:
+        return len(text) if text.isascii() else cell_len(text)
+
+    lines = [list(columns), *([plain(row.get(name)) for name in columns] for row in rows)]
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (text + " " * (room - width(text)) for text, room in zip(line, widths, strict=True))
         click.echo("  ".join(padded).rstrip())
 
 
