@@ -109,7 +109,10 @@ def _read(name: str, reply: Any) -> tuple[Entry, str]:
     """
     if not isinstance(reply, list) or reply[0] is None or reply[1] is None:
         raise UsageError("there is no such schedule")
-    text, revision = (part.decode("utf-8", "replace") for part in reply)
+    try:
+        text, revision = (part.decode() for part in reply)
+    except UnicodeDecodeError:
+        raise UsageError("it is not text (UTF-8)") from None
     return schedule.parse(name, text), revision
 
 

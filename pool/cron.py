@@ -20,6 +20,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
 
+from pool import units
+
 #: What cron's own implementations call these.
 ALIASES = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
@@ -53,8 +55,8 @@ class Every:
     """An interval: it ticks at ``anchor``, ``seconds`` after that, and so on."""
 
     def __init__(self, seconds: float, anchor: float) -> None:
-        if seconds < 1 or seconds != int(seconds):
-            raise ValueError("an interval is of whole seconds, and at least one")
+        if not 1 <= seconds <= units.LONGEST or seconds != int(seconds):  # a NaN neither
+            raise ValueError("an interval is of whole seconds, at least one, and 100 years at most")
         self.seconds, self.anchor = int(seconds), int(anchor)
 
     def ticks(self, after: float) -> Iterator[float]:

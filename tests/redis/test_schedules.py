@@ -152,6 +152,15 @@ def test_a_leader_that_is_frozen_in_the_middle_of_a_round_makes_nothing_twice(
     assert due.events() == ["cron-added", *["cron-fired"] * 10]
 
 
+def test_after_its_last_tick_it_has_ended(due: Due) -> None:
+    at = minute(due.now)
+    due.add("s", at, cron="0 0 LW * */7")
+    due.round()
+    assert due.tasks() == ids("s", at) and due.round() == []
+    (row,) = schedule.all_of(due.conn)
+    assert (row.state, row.next, row.last_task) == ("ended", None, due.tasks()[0])
+
+
 def test_a_tick_that_is_to_come_is_not_made(due: Due) -> None:
     revision = due.add(at=due.now + 60)
     reply = due.pool.fire(LEADER, "s", revision, due.at(), None, "", "t", b"")
@@ -337,6 +346,8 @@ BROKEN = {
     "a task with parents": json.dumps({"cron": MINUTELY, "task": {"prompt": "x", "after": ["t"]}}).encode(),
     "a bad field": json.dumps({"cron": MINUTELY, "task": {"prompt": "x", "rm": 1}}).encode(),
     "an interval of nothing": json.dumps({"every": 0.1, "task": {"prompt": "x"}}).encode(),
+    "an interval without end": b'{"every": Infinity, "task": {"prompt": "x"}}',
+    "an interval that is no number": b'{"every": NaN, "task": {"prompt": "x"}}',
     "nested deeply": b"[" * 100_000,
     "too large a prompt": json.dumps({"cron": MINUTELY, "task": {"prompt": "x" * 3_000_000}}).encode(),
 }
@@ -370,6 +381,12 @@ def test_a_due_tick_that_is_none_is_left_behind(due: Due, score: str) -> None:
     due.conn.execute_command("ZADD", schedule.INDEX, score, "s")
     due.round()
     assert due.at() > due.now - 61
+
+
+def test_a_revision_that_is_no_text_is_told(due: Due) -> None:
+    due.add("s", minute(due.now))
+    due.conn.hset("pool:schedule:s", "revision", b"\xff")
+    assert "cannot be read" in due.round()[0] and due.tasks() == []
 
 
 def test_what_is_no_schedule_at_all_is_taken_away(due: Due, coord: Coord) -> None:
@@ -491,6 +508,7 @@ TAKEN = ("schedule", "add", "s", "--cron", MINUTELY, "x")
         (("add", "n", "--cron", MINUTELY, "x", "-f", "y"), "give one of: a prompt"),
         (("add", "n", "--cron", MINUTELY, "--every", "1m", "x"), "give one of"),
         (("add", "n", "--cron", "61 * * * *", "x"), "its minute is wrong"),
+        (("add", "n", "--cron", "0 0 LW * */7", "x"), "never ticks"),
         (("add", "n", "--cron", MINUTELY, "--tz", "Europe/Berln", "x"), "did you mean Europe/Berlin"),
         (("add", "n", "--every", "1m", "--tz", "UTC", "x"), "--tz goes with --cron"),
         (("add", "n", "--every", "100ms", "x"), "whole seconds"),

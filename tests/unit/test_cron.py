@@ -66,6 +66,12 @@ def test_a_rare_tick_is_found() -> None:
     assert cron.following(cron.Cron("0 0 * 2 mon#5", "UTC"), at("2026-01-01")) == at("2044-02-29")
 
 
+def test_an_expression_may_never_tick() -> None:
+    assert cron.following(cron.Cron("0 0 LW * */7", "UTC"), at("2026-01-01")) is None, (
+        "a weekday, on a Sunday"
+    )
+
+
 # -- zones -----------------------------------------------------------------------------------------------
 
 
@@ -169,7 +175,7 @@ def test_an_interval_counts_from_where_it_began() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("seconds", [0, 0.5, 1.5, -1])
+@pytest.mark.parametrize("seconds", [0, 0.5, 1.5, -1, float("inf"), float("nan")])
 def test_an_interval_is_of_whole_seconds(seconds: float) -> None:
     with pytest.raises(ValueError, match="whole seconds"):
         cron.Every(seconds, 0)
