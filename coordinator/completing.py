@@ -80,6 +80,11 @@ def _ask_queues(connection: redis.Redis) -> list[tuple[str, str]]:
     ]
 
 
+def _ask_schedules(connection: redis.Redis) -> list[tuple[str, str]]:
+    found: Any = connection.zrange("pool:schedules", 0, _NEWEST - 1)
+    return sorted((raw.decode("utf-8", "replace"), "") for raw in found)
+
+
 tasks = _tasks()
 #: Those of which a command can make something.
 open_tasks = _tasks("queued", "deferred", "scheduled", "started")
@@ -87,3 +92,4 @@ ended_badly = _tasks("failed", "canceled")
 running_or_scheduled = _tasks("started", "scheduled")
 workers = _completer(_ask_workers)
 queues = _completer(_ask_queues)
+schedules = _completer(_ask_schedules)

@@ -18,6 +18,7 @@ import redis
 
 from pool import archive, keys, model, snapshot, view
 from pool.errors import UsageError, WrongState
+from pool.settings import Settings
 
 #: How many ids are looked at together.
 _PAGE = 500
@@ -47,8 +48,9 @@ class Wanted:
 
 
 def export(
-    connection: redis.Redis, wanted: Wanted, write: Callable[[str], None], advance: Callable[[int], None]
-) -> Exported:
+    connection: redis.Redis, settings: Settings, wanted: Wanted, write: Callable[[str], None],
+    advance: Callable[[int], None],
+) -> Exported:  # fmt: skip
     """Write a line for each task that is wanted, and the last line.
 
     Running ones come first, then what waits, in the order of the lists, then the others by age: a file that
@@ -62,15 +64,16 @@ def export(
         for start in range(0, len(page), snapshot.PAGE):
             part = page[start : start + snapshot.PAGE]
             for line in snapshot.lines(connection, [name for name, _ in part], [queue for _, queue in part]):
-                _take(line, wanted, done, write)
+                _take(line, settings, wanted, done, write)
         advance(len(page))
     write(_text({"version": archive.VERSION, "end": done.total}))
     return done
 
 
 def _take(
-    line: dict[str, Any] | snapshot.NotExported, wanted: Wanted, done: Exported, write: Callable[[str], None]
-) -> None:
+    line: dict[str, Any] | snapshot.NotExported, settings: Settings, wanted: Wanted, done: Exported,
+    write: Callable[[str], None],
+) -> None:  # fmt: skip
     if isinstance(line, snapshot.NotExported):
         done.left_out.append(str(line))
         return
@@ -83,6 +86,11 @@ def _take(
         done.ran.append(line["id"])
         if wanted.running == "skip":
             return
+    try:
+        archive.record(line, settings)  # one line that an import would refuse would spoil the whole file
+    except UsageError as error:
+        done.left_out.append(f"{line['id']}: {error}")
+        return
     done.counts[line["status"]] += 1
     write(_text(line))
 

@@ -68,7 +68,22 @@ def lines(
                 _loose(name): base64.b64encode(data).decode() for name, data in files.items()
             }
         found.append({name: value for name, value in line.items() if value not in ([], {})})
+    _leave_gone_parents(connection, [each for each in found if isinstance(each, dict)])
     return found
+
+
+def _leave_gone_parents(connection: redis.Redis, lines: Sequence[dict[str, Any]]) -> None:
+    """Who waits for a task that is gone waits for it no more, as the sweep would see."""
+    waiting = [line for line in lines if line["status"] == model.Status.DEFERRED]
+    pipe = connection.pipeline(transaction=False)
+    for line in waiting:
+        for parent in line.get("parents", []):
+            pipe.exists(keys.key("job", parent))
+    replies = iter(pipe.execute())
+    for line in waiting:
+        line["parents"] = [parent for parent in line.get("parents", []) if next(replies)]
+        if not line["parents"]:
+            line["status"] = (model.Status.SCHEDULED if "at" in line else model.Status.QUEUED).value
 
 
 def _line(task_id: str, raw: dict[bytes, bytes], ttl: int, made: float | None) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def export(statuses: list[str], queue: str, target: str, running: str, as_json: 
                 raise exporting.running(ids)
         total: Any = ctx.connection.zcard("pool:tasks")
         with common.progress("exporting", total) as advance, exporting.opened(target) as write:
-            done = exporting.export(ctx.connection, wanted, write, advance)
+            done = exporting.export(ctx.connection, ctx.settings, wanted, write, advance)
     if as_json:
         common.dump({"file": target, "exported": done.total, "by_status": dict(done.counts), "ran": done.ran,
                      "left_out": done.left_out})  # fmt: skip

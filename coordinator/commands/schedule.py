@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from coordinator import completing
 from coordinator.commands import common, description
 from pool import cron, model
 from pool import schedule as schedules
@@ -174,7 +175,7 @@ def _last(each: Scheduled) -> str:
 
 
 @schedule.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.schedules)
 @common.as_json
 def show(name: str, as_json: bool) -> None:
     """Show one schedule with the task that it makes."""
@@ -198,7 +199,7 @@ def _unknown(name: str) -> UnknownSchedule:
 
 
 @schedule.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=completing.schedules)
 @common.as_json
 def remove(names: tuple[str, ...], as_json: bool) -> None:
     """Remove schedules: all that are named, or none. Tasks that they have made stay."""
@@ -214,7 +215,7 @@ def remove(names: tuple[str, ...], as_json: bool) -> None:
 
 
 @schedule.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.schedules)
 @common.as_json
 def pause(name: str, as_json: bool) -> None:
     """Make nothing of a schedule's ticks until it is resumed."""
@@ -226,7 +227,7 @@ def pause(name: str, as_json: bool) -> None:
 
 
 @schedule.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.schedules)
 @common.as_json
 def resume(name: str, as_json: bool) -> None:
     """Let a paused schedule go on with its next tick. Those of the pause are not made up for."""
@@ -254,7 +255,7 @@ def _say(said: dict[str, Any], word: str, as_json: bool) -> None:
 
 
 @schedule.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.schedules)
 @common.as_json
 def run(name: str, as_json: bool) -> None:
     """Make a schedule's task now, besides its ticks. With --no-overlap not while another has not ended."""

@@ -76,6 +76,12 @@ def test_bash_completes_what_is_in_redis(env: dict[str, str], story: None) -> No
     assert bash(env, "coord", "submit", "x", "--after", "task-d") == ["task-done"]
 
 
+def test_bash_completes_schedules(env: dict[str, str], coord: Coord) -> None:
+    coord("schedule", "add", "nightly", "tidy up", "--every", "1h")
+    assert bash(env, "coord", "schedule", "remove", "") == ["nightly"]
+    assert bash(env, "coord", "schedule", "add", "n") == []
+
+
 @pytest.mark.parametrize(
     "url", ["redis://127.0.0.1:1/0", "redis://:secret@127.0.0.1:1/0", "nonsense://x", ""], ids=str
 )

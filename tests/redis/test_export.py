@@ -341,6 +341,39 @@ def test_jobs_that_are_no_tasks_are_left_out(
     assert view.fields(other, "rq-made") == {"prompt": "from RQ's own API"}
 
 
+def test_a_task_that_could_not_be_imported_is_left_out_of_the_file(
+    coord: Coord, conn: redis.Redis, other: redis.Redis, submit: Submit, there: Callable[[], Pool]
+) -> None:
+    submit(id="good")
+    submit(id="odd")
+    conn.hset(keys.key("job", "odd"), "timeout", "soon")
+    submit(id="binary")
+    conn.hset(keys.key("job", "binary"), "description", b"\xff\xfe")
+    done = coord.json("export", "-o", "pool.jsonl")
+    assert done["exported"] == 1
+    assert [each.partition(":")[0] for each in done["left_out"]] == ["odd", "binary"]
+    there()
+    assert coord("import", "pool.jsonl").out == "imported 1 tasks\n"
+
+
+def test_a_child_whose_parents_are_gone(
+    coord: Coord, conn: redis.Redis, other: redis.Redis, submit: Submit, there: Callable[[], Pool]
+) -> None:
+    submit(id="gone")
+    submit(id="stays")
+    submit(id="now", after=["gone"])
+    submit(id="later", after=["gone"], run_in="1h")
+    submit(id="waits", after=["gone", "stays"])
+    conn.lrem(keys.key("queue", "tasks"), 0, "gone")
+    conn.delete(keys.key("job", "gone"), keys.key("dependents", "gone"))
+    coord("export", "-o", "pool.jsonl")
+    there()
+    coord("import", "pool.jsonl")
+    assert {each.id: each.status for each in view.tasks(other, ["stays", "now", "later", "waits"])} == {
+        "stays": "queued", "now": "queued", "later": "scheduled", "waits": "deferred"
+    }  # fmt: skip
+
+
 def test_every_field_of_a_job_is_either_moved_or_left_out(conn: redis.Redis, everything: Caller) -> None:
     """A field that the scripts learn to write must be put into one of the two lists."""
     names = {name for job in Keyspace(conn).jobs.values() for name in job}
