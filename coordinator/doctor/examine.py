@@ -24,7 +24,7 @@ from coordinator.doctor import (
     versions,
 )
 from coordinator.doctor.finding import Finding, Level, unknown, warning, wrong
-from coordinator.doctor.patient import Patient
+from coordinator.doctor.patient import PARTS, Patient
 from pool import clock, connect
 from pool.errors import CoordError
 
@@ -40,12 +40,16 @@ class Check(NamedTuple):
     seconds: float = 10.0
     #: It asks Redis; where that does not answer it is left out.
     redis: bool = True
+    #: Whose business it is.
+    parts: Sequence[str] = PARTS
 
     @property
     def group(self) -> str:
         """What `--only` names."""
         return self.name.partition(".")[0]
 
+
+_COORDINATOR = ("coordinator",)
 
 CHECKS = (
     Check("redis.reach", server.reach, 15.0, redis=False),
@@ -65,7 +69,7 @@ CHECKS = (
     Check("hooks.allowed", hooks.allowed, redis=False),
     Check("hooks.once", hooks.once, redis=False),
     Check("hooks.interpreter", hooks.interpreters, 30.0, redis=False),
-    Check("hooks.fire", hooks.fire, 90.0),
+    Check("hooks.fire", hooks.fire, 90.0, parts=("coordinator", "worker")),
     Check("client.version", client.version, 45.0, redis=False),
     Check("client.start", client.start, redis=False),
     Check("client.login", client.login, redis=False),
@@ -79,9 +83,10 @@ CHECKS = (
     Check("versions.settings", versions.settings, redis=False),
     Check("leftovers.claims", leftovers.claims),
     Check("leftovers.workers", leftovers.workers),
-    Check("leftovers.uploads", leftovers.uploads, 20.0),
-    Check("leftovers.triggers", leftovers.triggers),
-    Check("leftovers.dead-letters", leftovers.dead_letters),
+    Check("leftovers.strays", leftovers.strays, 20.0, parts=_COORDINATOR),
+    Check("leftovers.uploads", leftovers.uploads, 20.0, parts=_COORDINATOR),
+    Check("leftovers.triggers", leftovers.triggers, parts=_COORDINATOR),
+    Check("leftovers.dead-letters", leftovers.dead_letters, parts=_COORDINATOR),
     Check("leftovers.queues", leftovers.queues),
     Check("leftovers.outbox", outbox.commits, redis=False),
     Check("leftovers.sessions", outbox.sessions, redis=False),
@@ -98,7 +103,8 @@ def examine(
     """The findings of these groups, check by check. Redis is always asked whether it is there."""
     left_out: list[str] = []
     for check in CHECKS:
-        wanted = check.group in groups and (fire or check.look != hooks.fire)
+        wanted = check.group in groups and patient.part in check.parts
+        wanted = wanted and (fire or check.look != hooks.fire)
         if not wanted and check.name != "redis.reach":
             continue
         if check.redis and patient.away:
@@ -128,6 +134,8 @@ def _within(patient: Patient, check: Check) -> Iterator[Finding]:
         except (redis.ConnectionError, redis.TimeoutError) as error:
             patient.away = str(connect.trouble(patient.settings, error))
             found.put(wrong(f"Redis fell silent: {patient.away}", "see whether it is overloaded, or ends"))
+        except redis.exceptions.NoPermissionError as error:
+            found.put(unknown(f"user {patient.user} may not look: {error}", _REDO))
         except redis.RedisError as error:
             found.put(
                 unknown(f"it could not be looked at: {connect.trouble(patient.settings, error)}", _REDO)

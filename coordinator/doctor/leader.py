@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from coordinator.doctor.finding import Finding, ok, unknown, wrong
+import redis
+
+from coordinator.doctor.finding import Finding, note, ok, unknown, wrong
 from coordinator.doctor.patient import Patient
 from pool import clock
 
@@ -23,9 +25,13 @@ def leads(patient: Patient) -> Iterator[Finding]:
             )
             return
         time.sleep(0.1)
-    left: Any = connection.pttl("pool:leader")
     raw: Any = connection.get("pool:leader")
     who = (raw or b"?").decode("utf-8", "replace")
+    try:
+        left: Any = connection.pttl("pool:leader")
+    except redis.exceptions.NoPermissionError:
+        yield note(f"{who} leads; user {patient.user} may not see how long its lock lasts")
+        return
     if left == -1:
         yield wrong(
             f"the leader's lock never ends ({who}): when that coordinator dies, no other takes over",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,9 +29,7 @@ def _names(found: list[str]) -> str:
 def claims(patient: Patient) -> Iterator[Finding]:
     """Claims whose time is over and that nobody has taken back."""
     connection = patient.redis
-    over: Any = connection.zrangebyscore(
-        "pool:leases", "-inf", view.server_time(connection) - _OLD, start=0, num=_MANY
-    )
+    over = _until(connection, "pool:leases", view.server_time(connection) - _OLD)
     pipe = connection.pipeline(transaction=False)
     for raw in over:
         pipe.hmget(keys.key("job", raw.decode()), ["status", "pool_token", "pool_provisional"])
@@ -56,30 +55,35 @@ def claims(patient: Patient) -> Iterator[Finding]:
 
 
 def workers(patient: Patient) -> Iterator[Finding]:
-    """Workers that are long silent, and keys of workers that are none."""
+    """Workers that are long silent."""
     connection = patient.redis
     limit = view.server_time(connection) - patient.settings.lease - _OLD
-    silent: Any = connection.zrangebyscore("pool:workers", "-inf", limit, start=0, num=_MANY)
+    silent = _until(connection, "pool:workers", limit)
     if silent:
         yield warning(
             f"workers that nobody has heard of for two leases count as live: {_names(_texts(silent))}",
             "coord reap --expired, if you know them dead",
         )
-    strays = []
+    else:
+        yield ok("no dead worker counts as live")
+
+
+def strays(patient: Patient) -> Iterator[Finding]:
+    """Keys of workers that are not registered and are not remembered for a while either."""
+    connection = patient.redis
+    found = []
     for key in _scan(connection, "pool:worker:*"):
-        name = key.removeprefix("pool:worker:")
         pipe = connection.pipeline(transaction=False)
-        pipe.zscore("pool:workers", name)
+        pipe.zscore("pool:workers", key.removeprefix("pool:worker:"))
         pipe.ttl(key)
         score, ttl = pipe.execute()
         if score is None and ttl == -1:
-            strays.append(key)
-    if strays:
-        yield warning(
-            f"keys of workers that are not registered: {_names(strays)}", f"{patient.cli} del {strays[0]}"
-        )
-    if not silent and not strays:
-        yield ok("no dead worker lies about")
+            found.append(key)
+    if found:
+        remedy = f"{patient.cli} del {shlex.quote(found[0])}"
+        yield warning(f"keys of workers that are not registered: {_names(found)}", remedy)
+    else:
+        yield ok("no key of a worker that is none")
 
 
 def uploads(patient: Patient) -> Iterator[Finding]:
@@ -90,7 +94,10 @@ def uploads(patient: Patient) -> Iterator[Finding]:
         left: Any = connection.ttl(key)
         size: Any = connection.llen(key)
         if left == -1:
-            yield warning(f"an upload that never goes away: {key} ({size} tasks)", f"{patient.cli} del {key}")
+            yield warning(
+                f"an upload that never goes away: {key} ({size} tasks)",
+                f"{patient.cli} del {shlex.quote(key)}",
+            )
         elif 0 <= left < _FRESH:
             yield warning(
                 f"an upload of {size} tasks was cut off: {key} (nothing of it is enqueued; it goes away "
@@ -105,9 +112,6 @@ def uploads(patient: Patient) -> Iterator[Finding]:
 
 def triggers(patient: Patient) -> Iterator[Finding]:
     """Durable triggers that wait, or that a coordinator has read and never acknowledged."""
-    if patient.part == "worker":
-        yield note("triggers are the coordinator's to look at")
-        return
     connection, stream = patient.redis, patient.settings.trigger_stream
     waiting: Any = connection.xlen(stream)
     if not waiting:
@@ -170,6 +174,12 @@ def queues(patient: Patient) -> Iterator[Finding]:
         )
     if not alone and not paused:
         yield ok(f"{sum(waiting.values())} task(s) wait")
+
+
+def _until(connection: redis.Redis, key: str, score: float) -> list[bytes]:
+    """Members with at most that score. (ZRANGE, because a worker's user may do that anyway.)"""
+    found: Any = connection.zrange(key, "-inf", score, byscore=True, offset=0, num=_MANY)
+    return list(found)
 
 
 def _texts(raw: Any) -> list[str]:

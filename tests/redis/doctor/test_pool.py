@@ -203,7 +203,7 @@ def test_a_silent_worker(well: Well) -> None:
 
 def test_a_key_of_no_worker(well: Well) -> None:
     well.conn.hset("pool:worker:gone", "epoch", 1)
-    well.finds("leftovers.workers", argv=NO_FIRE, seen="pool:worker:gone", remedy="del pool:worker:gone")
+    well.finds("leftovers.strays", argv=NO_FIRE, seen="pool:worker:gone", remedy="del pool:worker:gone")
 
 
 def test_an_upload_that_was_cut_off(well: Well) -> None:

@@ -288,6 +288,9 @@ def test_a_worker_without_any_right_too_many_fires_hooks(well: Well) -> None:
     before = well.everything()
     found = {each["check"]: each for each in well.findings("--as", "worker", "--slow", "60s", code=0)}
     assert found["hooks.fire"]["level"] == found["redis.rights"]["level"] == "ok", found
+    assert found["leftovers.claims"]["level"] == found["leftovers.workers"]["level"] == "ok", found
+    assert found["coordinator.leads"]["level"] == "note" and "leads" in found["coordinator.leads"]["seen"]
+    assert "leftovers.triggers" not in found, "they are not a worker's business"
     assert well.everything() == before
     well.ask("ACL", "SETUSER", "somebody", "-select")
     found = {each["check"]: each for each in well.findings("--as", "worker", code=0)}
