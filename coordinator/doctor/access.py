@@ -29,7 +29,7 @@ def access(patient: Patient) -> Iterator[Finding]:
     if bind is None or protected is None:
         yield unknown(
             "it asks for no password, and whether it can be reached from other machines could not be read",
-            f"let user {patient.user} ask: {patient.cli} acl setuser {patient.user} '+config|get'",
+            patient.elsewhere,
         )
         return
     beyond = [each for each in bind.split() or ["*"] if not _loopback(each)]

@@ -28,9 +28,6 @@ from coordinator.doctor.patient import PARTS, Patient
 from pool import clock, connect
 from pool.errors import CoordError
 
-#: What a user who may not look is told.
-_REDO = "run the doctor as a user who may: COORD_REDIS_URL=URL coord doctor"
-
 
 class Check(NamedTuple):
     """One subject: ``GROUP.NAME``, how it is looked at, for how long (seconds) at most."""
@@ -135,10 +132,13 @@ def _within(patient: Patient, check: Check) -> Iterator[Finding]:
             patient.away = str(connect.trouble(patient.settings, error))
             found.put(wrong(f"Redis fell silent: {patient.away}", "see whether it is overloaded, or ends"))
         except redis.exceptions.NoPermissionError as error:
-            found.put(unknown(f"user {patient.user} may not look: {error}", _REDO))
+            found.put(unknown(f"user {patient.user} may not look: {error}", patient.elsewhere))
         except redis.RedisError as error:
             found.put(
-                unknown(f"it could not be looked at: {connect.trouble(patient.settings, error)}", _REDO)
+                unknown(
+                    f"it could not be looked at: {connect.trouble(patient.settings, error)}",
+                    patient.elsewhere,
+                )
             )
         except (CoordError, OSError) as error:
             found.put(unknown(f"it could not be looked at: {error}"))

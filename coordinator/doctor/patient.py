@@ -102,6 +102,11 @@ class Patient:
         words += ["--askpass"] if at.password or at.username else []
         return " ".join(words)
 
+    @property
+    def elsewhere(self) -> str:
+        """What to do where this user may not look. (CONFIG GET shows passwords: it is given to few.)"""
+        return f"look as a user who may (not {self.user}): COORD_REDIS_URL=URL coord doctor --only redis"
+
     def connect(self) -> redis.Redis:
         """The client; nothing is sent yet.
 

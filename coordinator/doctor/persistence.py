@@ -14,10 +14,6 @@ _NEARLY = 0.9
 _DISK, _SHARE = 512 * 1024**2, 0.03
 
 
-def _ask(patient: Patient, right: str) -> str:
-    return f"let user {patient.user} ask for it: {patient.cli} acl setuser {patient.user} {right}"
-
-
 def _set(patient: Patient, name: str, value: str) -> str:
     return f"{patient.cli} config set {name} {value}, and `{name} {value}` in redis.conf"
 
@@ -29,7 +25,7 @@ def aof(patient: Patient) -> Iterator[Finding]:
     if info is not None and "aof_enabled" in info:
         on = "yes" if int(info["aof_enabled"]) else "no"
     if on is None:
-        yield unknown("whether the append-only file is on could not be read", _ask(patient, "+info"))
+        yield unknown("whether the append-only file is on could not be read", patient.elsewhere)
     elif on == "yes":
         yield ok("the append-only file is on")
     else:
@@ -43,7 +39,7 @@ def fsync(patient: Patient) -> Iterator[Finding]:
     """`always` keeps what was acknowledged; the others lose the last second, or more."""
     how = patient.config("appendfsync")
     if how is None:
-        yield unknown("appendfsync could not be read", _ask(patient, "'+config|get'"))
+        yield unknown("appendfsync could not be read", patient.elsewhere)
     elif how == "always":
         yield ok("appendfsync always")
     elif how == "everysec":
@@ -64,7 +60,7 @@ def writes(patient: Patient) -> Iterator[Finding]:
     """Whether the last write to disk went well."""
     info = patient.info
     if info is None:
-        yield unknown("how its last writes to disk went could not be read", _ask(patient, "+info"))
+        yield unknown("how its last writes to disk went could not be read", patient.elsewhere)
         return
     names = {
         "aof_last_write_status": "write to the append-only file",
@@ -90,7 +86,7 @@ def memory(patient: Patient) -> Iterator[Finding]:
     else:
         said, policy = patient.config("maxmemory"), patient.config("maxmemory-policy") or ""
         if said is None or not policy:
-            yield unknown("maxmemory and its policy could not be read", _ask(patient, "+info"))
+            yield unknown("maxmemory and its policy could not be read", patient.elsewhere)
             return
         limit = int(said)
     used = int(info.get("used_memory", 0))

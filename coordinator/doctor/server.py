@@ -84,7 +84,7 @@ def version(patient: Patient) -> Iterator[Finding]:
     info = patient.info or {}
     said = str(info.get("redis_version") or patient.hello.get("version") or "")
     if not said:
-        yield unknown("its version could not be read", _read_info(patient))
+        yield unknown("its version could not be read", patient.elsewhere)
         return
     name = f"Redis {said}"
     if info.get("valkey_version"):
@@ -121,7 +121,7 @@ def role(patient: Patient) -> Iterator[Finding]:
         count = info.get("connected_slaves")
         yield ok("a primary" + (f" with {count} replica(s)" if count else ""))
     else:
-        yield unknown("whether it is a primary could not be read", _read_info(patient))
+        yield unknown("whether it is a primary could not be read", patient.elsewhere)
 
 
 def clock_difference(patient: Patient) -> Iterator[Finding]:
@@ -169,10 +169,6 @@ def scripts_run(patient: Patient) -> Iterator[Finding]:
         yield ok(f"{len(names)} scripts compile, and run")
     else:
         yield wrong(f"a heartbeat of nobody was answered with {reply!r}", _AGAIN)
-
-
-def _read_info(patient: Patient) -> str:
-    return f"let user {patient.user} ask for it: {patient.cli} acl setuser {patient.user} +info"
 
 
 def _text(raw: Any) -> str:

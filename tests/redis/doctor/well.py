@@ -100,12 +100,12 @@ class Well:
         return found
 
     def everything(self) -> dict[tuple[int, bytes], Any]:
-        """Everything in every database."""
+        """Everything in every database, and whether it stays."""
         found: dict[tuple[int, bytes], Any] = {}
         for number in range(16):
             self.ask("SELECT", number)
             for key, value in keyspace(self.conn).items():
-                found[(number, key)] = value, self.ask("EXPIRETIME", key)
+                found[(number, key)] = value, self.conn.ttl(key) == -1
         self.ask("SELECT", 0)
         return found
 
