@@ -15,6 +15,7 @@ _MORE_IN_FLIGHT = (
     "the peer ahead has many tasks in flight in each process and does less for each: see what becomes of a "
     "killed worker's task, and of late commits."
 )
+_ALL_READ = "every field of every worker is read and shown by an interpreter that starts for it."
 #: Why a goal may be missed, by its name: said beside it when it is, and only then.
 REASONS = {
     "ahead-always": "with AOF `always` each commit waits for the disk. A coord worker is one session that "
@@ -22,6 +23,10 @@ REASONS = {
     "share one sync; the next goal compares with as many in flight.",
     "ahead-no": _MORE_IN_FLIGHT,
     "ahead-everysec": _MORE_IN_FLIGHT,
+    "ahead-eight-always": "where waiting for the disk is shared, the server's own time is what is left, and "
+    "coord's claim and complete do more in it: the lease and the fence, RQ's registries, an event for the "
+    "audit log, the counters of `coord stats`.",
+    **dict.fromkeys(("workers_table", "workers_lines", "workers_json"), _ALL_READ),
 }
 
 

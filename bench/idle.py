@@ -104,13 +104,13 @@ async def _watch(run: Run, seconds: float, roles: tuple[Any, ...], what: str) ->
             began.set()
             await asyncio.sleep(coord.settings.recheck * 1.5)  # all have looked once and are blocked
             coord.forget()
-            cpu, start = _cpu(coord), time.monotonic()
+            cpu, start = servers.cpu_seconds(coord.conn), time.monotonic()
             for _ in run.steps(what, list(range(10))):
                 await asyncio.sleep(seconds / 10)
                 for task in tasks:
                     if task.done():
                         task.result()
-            took, used, calls = time.monotonic() - start, _cpu(coord) - cpu, coord.calls()
+            took, used, calls = time.monotonic() - start, servers.cpu_seconds(coord.conn) - cpu, coord.calls()
             client: Any = coord.conn.info("clients")
             return {
                 "seconds": round(took, 1),
@@ -129,8 +129,3 @@ async def _watch(run: Run, seconds: float, roles: tuple[Any, ...], what: str) ->
 def _client_commands(calls: dict[str, tuple[int, float]]) -> int:
     """Commands that clients sent: those inside of scripts do not count."""
     return sum(count for name, (count, _) in calls.items() if name in ("evalsha", "blpop"))
-
-
-def _cpu(coord: servers.Ready) -> float:
-    info: Any = coord.conn.info("cpu")
-    return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])

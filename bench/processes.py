@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import servers, stats, variants
+from bench.peers import install
 from bench.run import Run
 from bench.work import Records
 from pool import process
@@ -65,13 +66,19 @@ class Stage:
         return took
 
 
-def measure(run: Run) -> dict[str, Any]:
+def measure(run: Run, with_rq: bool) -> dict[str, Any]:
     """Wall time of each program, the programs taking turns."""
     times: dict[str, list[float]] = {}
+    rq_python = None
+    if with_rq:
+        try:
+            rq_python = variants.rq_python()
+        except install.InstallError as error:
+            run.note(f"RQ could not be installed: {error}")
     with servers.ready() as coord, tempfile.TemporaryDirectory(prefix="coord-bench-") as folder:
         stage = Stage(coord, Path(folder))
         try:
-            found, notes = variants.variants(stage.worker.compiled, variants.rq_python())
+            found, notes = variants.variants(stage.worker.compiled, rq_python)
             for note in notes:
                 run.note(note)
             for number in run.steps("processes", list(range(run.sizes.process_rounds + 2))):

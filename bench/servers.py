@@ -37,6 +37,12 @@ def server(aof: str = "no") -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def cpu_seconds(conn: redis.Redis) -> float:
+    """Processor time that the server has used."""
+    info: Any = conn.info("cpu")
+    return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+
+
 class Ready:
     """coord on a server: settings, a client, the transitions; the server knows the scripts."""
 

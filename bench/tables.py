@@ -65,9 +65,19 @@ def throughput(part: Part, aof: str) -> Table:
         times = f"{two['drain']['median'] / baseline:.1f}" if baseline else ""
         rows.append(
             [f"{peer['title']} {peer['version']}", number(two["drain"]["median"]), spread(two["drain"]),
-             times, *others, number(two["enqueue"]["median"]) + (" in one batch" if peer["batch"] else "")]
+             times, *others, number(two["server_us"]["median"]),
+             number(two["enqueue"]["median"]) + (" (batch)" if peer["batch"] else "")]
         )  # fmt: skip
-    columns = ["contestant", "two processes", "quartiles", "times RQ", "one", "four", "enqueued"]
+    columns = [
+        "contestant",
+        "two processes",
+        "quartiles",
+        "times RQ",
+        "one",
+        "four",
+        "server µs a task",
+        "enqueued",
+    ]
     return Table(f"Tasks per second, {mode(aof)}", columns, rows)
 
 
@@ -84,7 +94,7 @@ def guarantees(part: Part) -> Table:
             each["setup"],
             each["killed"],
             each["results"],
-            "refused" if each["fenced"] else "accepted",
+            "refused" if each["fenced"] else "no fence documented",
         ]
         for each in part["peers"]
     ]

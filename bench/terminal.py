@@ -14,6 +14,8 @@ from bench import tables
 def show(found: dict[str, Any]) -> None:
     """Every part that was measured, then the goals."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 140
     for name, part in sorted(found["parts"].items()):
         for table in tables.of_part(name, part):
             console.print(drawn(table))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import redis
+
 from bench import server_time, servers, stats
 from bench.fleet import Cut, Fleet
 from bench.peers import catalogue, install
@@ -39,15 +41,16 @@ def measure(run: Run, names: list[str]) -> dict[str, Any]:
             count = max(peer.first, int(min(speeds.get(key, 0.0) * _AIM, _MOST)))
             count = max(processes, int(count * run.sizes.share)) // processes * processes
             try:
-                enqueued, drained = _once(peer, aof, processes, count)
+                enqueued, drained, used = _once(peer, aof, processes, count)
             except Cut as error:
                 cut.append({"peer": peer.name, "aof": aof, "processes": str(processes), "why": str(error)})
                 run.note(f"{peer.title} was cut off: {error}")
                 continue
             speeds[key] = count / drained
-            found = rates.setdefault(key, {"enqueue": [], "drain": []})
+            found = rates.setdefault(key, {"enqueue": [], "drain": [], "server_us": []})
             found["enqueue"].append(count / enqueued)
             found["drain"].append(count / drained)
+            found["server_us"].append(used / count * 1e6)
     return {
         "peers": [_facts(peer) for peer in peers],
         "refused": refused,
@@ -86,9 +89,15 @@ def _facts(peer: catalogue.Peer) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _once(peer: catalogue.Peer, aof: str, processes: int, count: int) -> tuple[float, float]:
-    """Seconds to enqueue ``count`` tasks, and to work them off."""
-    with servers.server(aof) as running, Fleet(peer, running.url, processes) as fleet:
+def _once(peer: catalogue.Peer, aof: str, processes: int, count: int) -> tuple[float, float, float]:
+    """Seconds to enqueue ``count`` tasks, to work them off, and of the server's processor for the latter."""
+    with (
+        servers.server(aof) as running,
+        redis.Redis.from_url(running.url) as conn,
+        Fleet(peer, running.url, processes) as fleet,
+    ):
         fleet.freeze()
         enqueued = fleet.enqueue([count // processes] * processes)
-        return enqueued, fleet.drain(count)
+        before = servers.cpu_seconds(conn)
+        drained = fleet.drain(count)
+        return enqueued, drained, servers.cpu_seconds(conn) - before

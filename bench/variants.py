@@ -8,10 +8,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.peers import install
+from bench.peers import catalogue, install
 
 ROOT = Path(__file__).resolve().parent.parent
 OTHERS = Path(__file__).resolve().parent / "others"
+
+#: RQ's virtualenv.
+RQ = "rq"
 
 #: What the bash variant runs.
 TOOLS = ("bash", "jq", "redis-cli")
@@ -56,17 +59,21 @@ def variants(compiled: Path, rq_python: Path | None) -> tuple[list[Variant], lis
     argv = (sys.executable, str(OTHERS / "hook_redis.py"))
     found.append(Variant("redis-py", "the same hook on redis-py", argv, task=True, says='"decision"'))
     if rq_python is None:
-        notes.append("the hook on RQ is left out: RQ's virtualenv is missing")
+        notes.append("the hook on RQ is left out: RQ is no peer of this run")
     else:
         argv = (str(rq_python), str(OTHERS / "hook_rq.py"))
         found.append(Variant("rq", "the same hook importing RQ", argv, task=True, says='"decision"'))
     return found, notes
 
 
-def rq_python() -> Path | None:
-    """An interpreter that has RQ and redis-py and nothing else: the peer's."""
-    found = install.python("rq")
-    return found if found.exists() else None
+def rq_python() -> Path:
+    """An interpreter that has RQ and redis-py and nothing else: the peer's.
+
+    Raises:
+        install.InstallError: RQ's virtualenv could not be made.
+    """
+    install.ensure(RQ, catalogue.environments({catalogue.RQ_SIMPLE})[RQ])
+    return install.python(RQ)
 
 
 def payload(session_id: str, cwd: Path) -> str:
