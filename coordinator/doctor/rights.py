@@ -44,11 +44,11 @@ SCRIPTS: dict[str, Sequence[str]] = {
     "ZADD": [_KEY, "1", "m"], "ZRANGEBYSCORE": [_KEY, "0", "1"], "ZREM": [_KEY, "m"],
     "ZREMRANGEBYSCORE": [_KEY, "0", "1"],
 }  # fmt: skip
-#: Of all these, what a session's hooks, helpers and keeper take.
+#: Of all these, what a session's hooks, helpers and keeper and its supervisor take.
 _WORKER = """
 BLPOP DEL EVAL EVALSHA EXISTS EXPIRE GET HDEL HGET HGETALL HINCRBY HINCRBYFLOAT HMGET HSET INCR LINDEX LLEN
-LPOP LPUSH LREM PERSIST RPUSH SADD SET SISMEMBER SMEMBERS SREM TIME XADD XREVRANGE ZADD ZCARD ZRANGE ZREM
-ZREMRANGEBYSCORE ZSCORE
+LPOP LPUSH LREM PERSIST RPUSH SADD SET SISMEMBER SMEMBERS SREM TIME XADD XREAD XREVRANGE ZADD ZCARD ZRANGE
+ZREM ZREMRANGEBYSCORE ZSCORE
 """
 WORKER = frozenset(_WORKER.split())
 #: What reading triggers takes; each would do nothing, even if it ran.
