@@ -6,10 +6,10 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos upgrade clean
+.PHONY: help demo test test-compose check chaos upgrade clean
 
 help: ## show the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "coord needs Python 3.11 or newer: make PYTHON=/path/to/python3.12"; exit 2; }
@@ -35,6 +35,9 @@ check: $(VENV)/.with-check ## ruff, mypy --strict, import-linter, the Lua lint
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tools.lua_lint
+
+test-compose: $(VENV)/.with-test ## docker compose up, with workers and Redis killed, cut off, scaled (needs docker)
+	@$(BIN)/python -m pytest tests/compose
 
 chaos: $(VENV)/.with-test ## two thousand tasks, eight workers, killed and frozen at random
 	@$(BIN)/python -m tests.crash.chaos --tasks 2000 --workers 8

@@ -24,6 +24,15 @@ for _name in [name for name in os.environ if name.startswith(("COORD_", "CLAUDE"
     del os.environ[_name]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """tests/compose needs docker: it runs when asked for by name (`make test-compose`), and only then."""
+    compose = ROOT / "tests" / "compose"
+    asked = [(config.invocation_params.dir / arg.partition("::")[0]).resolve() for arg in config.args]
+    if collection_path == compose and not any(path.is_relative_to(compose) for path in asked):
+        return True
+    return None
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One redis-server for all tests that do not end it. A missing one fails; it never skips."""
