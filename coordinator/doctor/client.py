@@ -119,7 +119,7 @@ def start(patient: Patient) -> Iterator[Finding]:
         yield note(
             f"Claude Code {' and '.join(missing)}: an interactive session asks first, and runs no "
             "project hook until it is answered (`claude -p` does not ask)",
-            "claude, once in this folder, and answer it",
+            "claude (once in this folder, and answer what it asks)",
         )
     else:
         yield ok("interactive sessions start here without questions")
@@ -162,7 +162,7 @@ def login(patient: Patient) -> Iterator[Finding]:
     else:
         yield warning(
             "no way to log in was found: a session could not reach a model",
-            "claude, and /login; or export ANTHROPIC_API_KEY=...",
+            "claude (and type /login), or: export ANTHROPIC_API_KEY=...",
         )
 
 

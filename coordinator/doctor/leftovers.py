@@ -48,7 +48,7 @@ def claims(patient: Patient) -> Iterator[Finding]:
         yield warning(
             f"claims whose lease ran out more than {_OLD:g} s ago: {_names(kinds['expired'])} (a coordinator "
             "believes it after one undisturbed lease)",
-            "coord reap --expired, if you know those workers dead",
+            "coord reap --expired (if you know those workers dead)",
         )
     if not over:
         yield ok("no claim is overdue")
@@ -62,7 +62,7 @@ def workers(patient: Patient) -> Iterator[Finding]:
     if silent:
         yield warning(
             f"workers that nobody has heard of for two leases count as live: {_names(_texts(silent))}",
-            "coord reap --expired, if you know them dead",
+            "coord reap --expired (if you know them dead)",
         )
     else:
         yield ok("no dead worker counts as live")
@@ -95,17 +95,17 @@ def uploads(patient: Patient) -> Iterator[Finding]:
         size: Any = connection.llen(key)
         if left == -1:
             yield warning(
-                f"an upload that never goes away: {key} ({size} tasks)",
+                f"an upload that never goes away: {key} ({size} task(s))",
                 f"{patient.cli} del {shlex.quote(key)}",
             )
         elif 0 <= left < _FRESH:
             yield warning(
-                f"an upload of {size} tasks was cut off: {key} (nothing of it is enqueued; it goes away "
+                f"an upload was cut off after {size} task(s): {key} (nothing of it is enqueued; it goes away "
                 f"by itself in {units.span(left)})",
                 "run that `coord submit --from FILE` again",
             )
         elif left >= 0:
-            yield note(f"an upload is under way: {key} ({size} tasks so far)")
+            yield note(f"an upload is under way: {key} ({size} task(s) so far)")
     if not found:
         yield ok("no upload was cut off")
 
@@ -131,7 +131,7 @@ def triggers(patient: Patient) -> Iterator[Finding]:
             f"{serve} (a running coordinator takes it over within seconds; its log says why it could not)",
         )
     else:
-        yield note(f"{waiting} trigger(s) wait in {stream}", f"{serve}, unless one runs: it reads them")
+        yield note(f"{waiting} trigger(s) wait in {stream}", f"{serve} (unless one runs: it reads them)")
 
 
 def dead_letters(patient: Patient) -> Iterator[Finding]:
@@ -170,10 +170,10 @@ def queues(patient: Patient) -> Iterator[Finding]:
         own = base in patient.settings.queues
         yield warning(
             f"{waiting[base]} task(s) wait in queue {base}, which no worker serves",
-            "start a worker: claude" if own else f"start a worker for it: COORD_QUEUES={base} claude",
+            f"{'' if own else f'COORD_QUEUES={base} '}claude (a session with coord's hooks serves it)",
         )
     if not alone and not paused:
-        yield ok(f"{sum(waiting.values())} task(s) wait")
+        yield ok(f"{sum(waiting.values()) or 'no'} task(s) wait")
 
 
 def _until(connection: redis.Redis, key: str, score: float) -> list[bytes]:

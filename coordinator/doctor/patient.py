@@ -69,6 +69,8 @@ class Patient:
     info: dict[str, Any] | None = None
     #: Best round trip, in seconds.
     round_trip: float = 0.0
+    #: It is fakeredis: what is asked of a real server does not matter.
+    imitation: bool = False
     _client: redis.Redis | None = None
 
     @property

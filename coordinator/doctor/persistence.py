@@ -15,7 +15,9 @@ _DISK, _SHARE = 512 * 1024**2, 0.03
 
 
 def _set(patient: Patient, name: str, value: str) -> str:
-    return f"{patient.cli} config set {name} {value}, and `{name} {value}` in redis.conf"
+    command = f"{patient.cli} config set {name} {value}"
+    # The project's own Redis has no redis.conf: `coord up` gives it its settings.
+    return command if patient.embedded else f"{command} && {patient.cli} config rewrite"
 
 
 def aof(patient: Patient) -> Iterator[Finding]:
@@ -102,7 +104,7 @@ def memory(patient: Patient) -> Iterator[Finding]:
         yield warning(
             f"{_mib(used)} of {_mib(limit)} are used ({used / limit:.0%}): when all is, every submit and "
             "claim is refused",
-            f"{patient.cli} config set maxmemory {2 * limit}",
+            _set(patient, "maxmemory", str(2 * limit)),
         )
     else:
         yield ok(f"noeviction, {_mib(used)} of {_mib(limit)} used ({used / limit:.0%})")

@@ -46,9 +46,10 @@ def reach(patient: Patient) -> Iterator[Finding]:
         return
     patient.away = ""
     at, best = patient.address, patient.round_trip * 1000
-    seen = f"{at.shown} answers in {best:.1f} ms" + (" (the project's own)" if patient.embedded else "")
+    seen = f"{at.shown} answers in {best:.2f} ms" + (" (the project's own)" if patient.embedded else "")
     server = embedded.running(patient.home) if patient.embedded else None
-    if server is not None and server.kind == "fakeredis":
+    patient.imitation = server is not None and server.kind == "fakeredis"
+    if patient.imitation:
         yield warning(
             f"{seen}; it is fakeredis, an imitation in memory: nothing outlives it",
             "install redis-server, then: coord down; coord up -d",

@@ -18,8 +18,8 @@ _BEATS = 3
 
 def here(patient: Patient) -> Iterator[Finding]:
     """What runs this command."""
-    names = ("coord", "redis", "rq")
-    said = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    names = {"coord": "coord", "RQ": "rq", "redis-py": "redis"}
+    said = ", ".join(f"{name} {metadata.version(package)}" for name, package in names.items())
     yield ok(f"{said}, Python {platform.python_version()}")
 
 

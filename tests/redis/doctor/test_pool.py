@@ -214,7 +214,7 @@ def test_an_upload_that_was_cut_off(well: Well) -> None:
     found = {each["check"]: each for each in well.finds_nothing("--only", "leftovers")}
     assert found["leftovers.uploads"]["level"] == "note", "it may be under way"
     well.conn.expire("pool:staged:x", 300)
-    well.finds("leftovers.uploads", argv=NO_FIRE, seen="1 tasks was cut off: pool:staged:x",
+    well.finds("leftovers.uploads", argv=NO_FIRE, seen="cut off after 1 task(s): pool:staged:x",
                remedy="coord submit --from")  # fmt: skip
     well.conn.persist("pool:staged:x")
     well.finds("leftovers.uploads", argv=NO_FIRE, seen="never goes away", remedy="del pool:staged:x")

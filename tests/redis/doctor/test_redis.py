@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -28,6 +29,23 @@ def test_away(well: Well) -> None:
 def test_the_projects_own_has_ended(well: Well) -> None:
     well.monkeypatch.delenv("COORD_REDIS_URL")
     well.finds("redis.reach", "hooks.installed", remedy="coord up -d")
+
+
+def test_an_imitation(well: Well) -> None:
+    """`coord up` without a redis-server takes fakeredis: one warning says all that there is to say."""
+    well.monkeypatch.delenv("COORD_REDIS_URL")
+    programs = well.folder.parent / "programs"
+    programs.mkdir()
+    for name in ("sh", "python3"):
+        (programs / name).symlink_to(shutil.which(name) or "")
+    well.env(PATH=f"{well.client.parent}:{programs}")
+    assert well.coord.process("up", "-d").code == 0
+    try:
+        well.coord("hooks", "install", "--worker")
+        said = well.finds("redis.reach", seen="fakeredis", remedy="install redis-server")
+        assert said.count("->") == 1
+    finally:
+        assert well.coord.process("down").code == 0
 
 
 def test_a_server_that_accepts_and_never_answers(well: Well) -> None:
@@ -172,7 +190,7 @@ WRITES = tuple(f"+{name.lower()}" for name in rights.SCRIPTS)
 
 def user(well: Well, *rules: str) -> None:
     """Be a user with these rights from now on."""
-    well.ask("ACL", "SETUSER", "somebody", "reset", *rules)
+    well.ask("ACL", "SETUSER", "somebody", "reset", "resetchannels", *rules)
     well.env(COORD_REDIS_URL=f"redis://somebody:of-the-user@127.0.0.1:{well.server.port}/0")
     well.coord("hooks", "install", "--worker")
 
