@@ -66,7 +66,8 @@ def _commands() -> dict[str, int]:
     """Commands that MONITOR shows for one call of each transition, over the hooks' own client."""
     with servers.ready() as coord:
         records = Records(coord.settings)
-        pool = scripts.Pool(wire.Connection(coord.server.url), coord.pool.values, keys.templates())
+        connection = wire.Connection(coord.server.url)
+        pool = scripts.Pool(connection, coord.pool.values, keys.templates())
         caller = register(pool, "w1")
         held: list[Claim] = []
         calls: dict[str, Callable[[], object]] = {
@@ -86,6 +87,7 @@ def _commands() -> dict[str, int]:
                 coord.conn.echo(f"end of {name}")
                 found[name] = _count(lines.readline, f"end of {name}".encode())
             lines.close()
+        connection.close()
         return found
 
 

@@ -45,9 +45,8 @@ def enqueue(batch: bool) -> None:
     produce(at_once if batch else one_by_one)
 
 
-def work(name: str, hook: bool) -> None:
+def work(settings: compiled.Compiled, name: str, hook: bool) -> None:
     """Claim and complete until ended by a signal."""
-    settings = compiled.load()
     connection = wire.Connection(URL)
     pool = scripts.Pool(connection, settings.values, settings.templates)
     verdict, caller = pool.register(
@@ -87,11 +86,13 @@ def main(argv: list[str]) -> None:
     """Be what the arguments say."""
     if argv[0] == "produce":
         enqueue("--batch" in argv)
-    elif "--eight" in argv:
+        return
+    settings = compiled.load()
+    if "--eight" in argv:
         for number in range(8):
-            threading.Thread(target=work, args=(f"{argv[1]}-{number}", False)).start()
+            threading.Thread(target=work, args=(settings, f"{argv[1]}-{number}", False)).start()
     else:
-        work(argv[1], "--hook" in argv)
+        work(settings, argv[1], "--hook" in argv)
 
 
 if __name__ == "__main__":

@@ -56,5 +56,6 @@ def _run(argv: list[str]) -> str:
         raise InstallError(f"{' '.join(argv[:4])} took longer than {PATIENCE:.0f} s") from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-        raise InstallError(f"{' '.join(argv[1:4])}: {lines[-1][:200]}")
+        said = next((line for line in lines if line.startswith("ERROR")), lines[-1])
+        raise InstallError(f"{' '.join(argv[1:4])}: {said[:200]}")
     return done.stdout
