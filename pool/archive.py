@@ -34,6 +34,7 @@ LINE_LIMIT = 64 * 1024 * 1024
 _TEXT_LIMIT = 1024 * 1024
 #: Entries in a task's stream of results; RQ itself keeps about 10.
 _RESULTS = 1000
+_RESULT_FIELDS = 50
 #: What is not the prompt or context of a task (title, directory, check ...): so many bytes besides.
 _BESIDES = 64 * 1024
 
@@ -302,6 +303,7 @@ def _results(results: Any) -> list[Any]:
         _demand(place > last, "results: the ids must grow")
         last = place
         _demand(fields.get("type") in ("1", "2", "3", "4"), "results: a type is 1 to 4")
+        _demand(len(fields) <= _RESULT_FIELDS, f"results: {_RESULT_FIELDS} fields at most")
         for key, value in fields.items():
             _demand(_FIELD.fullmatch(key) and isinstance(value, str), "results: fields are texts")
         _demand(_is_result(fields), "results: what it holds cannot be read")

@@ -56,16 +56,18 @@ for i = 1, #ARGV do
   local verdict = refused(id, status, unique, parents)
   if not verdict then
     local fields, artifacts = tonumber(r[9]), tonumber(r[10])
+    -- What an expired task of that id has left behind. (Others may wait for it: its dependents stay.)
+    call('DEL', K.results(id), K.dependencies(id), 'pool:artifacts:' .. id)
     call('HSET', K.job(id), 'pool_kind', 'task', unpack(slice(r, 11, fields)))
-    if artifacts > 0 then call('HSET', 'pool:artifacts:' .. id, unpack(slice(r, 11 + fields, artifacts))) end
     local next_one = 11 + fields + artifacts
+    for at = 11 + fields, next_one - 1, 2 do call('HSET', 'pool:artifacts:' .. id, r[at], r[at + 1]) end
     while r[next_one] do
       local texts = tonumber(r[next_one + 1])
       call('XADD', K.results(id), r[next_one], unpack(slice(r, next_one + 2, texts)))
       next_one = next_one + 2 + texts
     end
     call('ZADD', 'pool:tasks', r[4], id)
-    if #parents > 0 then call('SADD', K.dependencies(id), unpack(parents)) end
+    for _, parent in ipairs(parents) do call('SADD', K.dependencies(id), parent) end
     if unique ~= '' and not OVER[status] then call('SET', 'pool:unique:' .. unique, id) end
     settle_in(id, status, queue, tonumber(r[5]), tonumber(r[6]), parents)
     made = made + 1

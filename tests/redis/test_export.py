@@ -589,6 +589,21 @@ def test_a_parent_that_ended_before_its_child_came(pool: Pool, conn: redis.Redis
     }  # fmt: skip
 
 
+def test_what_an_expired_task_has_left_behind_is_in_nobodys_way(
+    pool: Pool, conn: redis.Redis, settings: Settings
+) -> None:
+    conn.xadd(keys.key("results", "t0"), {"type": "2"}, id="99999999999999-1")
+    conn.hset("pool:artifacts:t0", "old", b"x")
+    conn.sadd(keys.key("dependencies", "t0"), "nobody")
+    parents = [f"p{n}" for n in range(10_000)]
+    line = {**GOOD, "parents": parents, "results": [["1-1", {"type": "2"}]]}
+    assert pool.restore([archive.record(line, settings).data]) == ["restored"]
+    left: Any = conn.xrange(keys.key("results", "t0"))
+    assert [name for name, _ in left] == [b"1-1"]
+    assert conn.exists("pool:artifacts:t0") == 0
+    assert conn.scard(keys.key("dependencies", "t0")) == 10_000
+
+
 def test_a_file_that_was_cut_off(coord: Coord, conn: redis.Redis) -> None:
     text = "".join(json.dumps(line) + "\n" for line in many(10))
     Path("cut.jsonl").write_text(text[: len(text) * 2 // 3])
