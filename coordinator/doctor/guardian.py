@@ -1,8 +1,9 @@
 """Cleans up after a trial, whatever becomes of the doctor: it waits until the doctor lets go, or dies.
 
-It reads lines of JSON on standard input: first where the trial is, then ``{"group": PID}`` for a process
-group that begins and ``{"ended": PID}`` for one that is over. At the end of the input it ends what still
-runs, wipes the trial's database and removes its folder. Every trial ends this way, so it is no rarely
+It reads lines of JSON on standard input: first whose trial it is, upon which it makes a folder and prints
+its name; then ``{"url": ...}`` for each database that is tried, ``{"group": PID}`` for a process group that
+begins and ``{"ended": PID}`` for one that is over. At the end of the input it ends what still runs, wipes
+what the trial left in the databases and removes the folder. Every trial ends this way, so it is no rarely
 trodden path.
 """
 
@@ -14,6 +15,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,12 @@ from pool.errors import RedisAway
 
 #: The text of the script that takes and wipes the trial's database.
 SCRIPT = (Path(__file__).parent / "trial.lua").read_text(encoding="utf-8")
-#: A keeper needs so long (seconds) at most to notice that its session is gone.
-_PATIENCE = 5.0
+#: Whatever was started for the trial has ended within so long (seconds), on a busy machine too.
+_PATIENCE = 15.0
 
 
-def clean(trial: dict[str, Any], groups: set[int]) -> None:
-    """End what still runs, wipe the database, remove the folder."""
+def clean(trial: dict[str, Any], folder: str, urls: list[str], groups: set[int]) -> None:
+    """End what still runs, wipe the databases, remove the folder."""
     for pid in groups:
         _kill(pid, os.killpg)
     if process.same(trial["session"]):
@@ -36,18 +38,40 @@ def clean(trial: dict[str, Any], groups: set[int]) -> None:
     end = time.monotonic() + _PATIENCE
     while process.same(trial["session"]) and time.monotonic() < end:
         time.sleep(0.01)
-    _wait_for_keeper(trial, end)
-    try:
-        ask = wire.Connection(trial["url"]).execute_command
-        ask("EVAL", SCRIPT, 0, "wipe", trial["name"], trial["session"], 0, trial["names"])
-    except (RedisAway, wire.ReplyError):
-        pass  # Redis has gone meanwhile: the next doctor wipes what this one leaves, before it begins
-    shutil.rmtree(trial["folder"], ignore_errors=True)
+    if sys.platform.startswith("linux"):
+        while (left := _processes(folder)) and time.monotonic() < end:
+            for pid in left:
+                _kill(pid, os.kill)
+    else:
+        _wait_for_keeper(folder, trial["session"], end)
+    for url in urls:
+        try:
+            ask = wire.Connection(url).execute_command
+            ask("EVAL", SCRIPT, 0, "wipe", trial["name"], trial["session"], 0, trial["names"])
+        except (RedisAway, wire.ReplyError):
+            continue  # not that one; or Redis has gone: the next doctor wipes what this one leaves
+    while os.path.isdir(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        if time.monotonic() > end:
+            return
 
 
-def _wait_for_keeper(trial: dict[str, Any], end: float) -> None:
-    """A keeper holds its lock until it has reported the death of its session."""
-    session = local.Session(os.path.join(trial["folder"], "home"), trial["session"])
+def _processes(folder: str) -> list[int]:
+    """Whatever was started for the trial, keepers included: its HOME is in their environment."""
+    mark = f"COORD_HOME={os.path.join(folder, 'home')}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue  # it has ended meanwhile, or is not ours
+    return found
+
+
+def _wait_for_keeper(folder: str, session_key: str, end: float) -> None:
+    """(Where /proc is not.) A keeper holds its lock until it has reported the death of its session."""
+    session = local.Session(os.path.join(folder, "home"), session_key)
     while os.path.isdir(session.folder) and time.monotonic() < end:
         fd = session.lock_keeper()
         if fd >= 0:
@@ -65,16 +89,26 @@ def main() -> None:
     """Wait for the end of the input, then clean up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a Ctrl-C is the doctor's: its end is this one's beginning
-    trial: dict[str, Any] = json.loads(sys.stdin.readline())
-    print("ready", flush=True)
+    first = sys.stdin.readline()
+    if not first:
+        return  # the doctor died at once
+    trial: dict[str, Any] = json.loads(first)
+    folder = tempfile.mkdtemp(prefix="coord-doctor-")
+    urls: list[str] = []
     groups: set[int] = set()
-    for line in sys.stdin:
-        said = json.loads(line)
-        if "group" in said:
-            groups.add(int(said["group"]))
-        else:
-            groups.discard(int(said["ended"]))
-    clean(trial, groups)
+    try:
+        with contextlib.suppress(BrokenPipeError):  # the doctor has died: so much the sooner
+            os.write(1, f"{folder}\n".encode())
+        for line in sys.stdin:
+            said = json.loads(line)
+            if "url" in said:
+                urls.append(str(said["url"]))
+            elif "group" in said:
+                groups.add(int(said["group"]))
+            else:
+                groups.discard(int(said["ended"]))
+    finally:
+        clean(trial, folder, urls, groups)
 
 
 if __name__ == "__main__":

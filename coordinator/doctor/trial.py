@@ -11,11 +11,9 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -86,58 +84,64 @@ class Trial:
     # -- before and after --------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        at = self.patient.address
-        self.folder = Path(tempfile.mkdtemp(prefix="coord-doctor-"))
-        self._cleanup.callback(_remove, self.folder)
-        (self.folder / "home").mkdir(mode=0o700)
         self.session = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _SESSION], stdin=subprocess.PIPE, start_new_session=True
         )
         self._cleanup.callback(self._end_session)
         self.key = process.key(self.session.pid)
-        mark = "&" if "?" in self.patient.url else "?"
-        for database in _DATABASES:
-            if database == at.db:
-                continue
-            self.url = f"{self.patient.url}{mark}db={database}"
-            self.client = self.patient.client(db=database)
-            try:
-                if self._take():
-                    break
-            except redis.RedisError as error:
-                trouble = str(error)
-                self.client.close()
-                if isinstance(error, redis.exceptions.NoPermissionError) or "NOPERM" in trouble:
-                    who = self.patient.user
-                    raise NoRoom(
-                        f"user {who} may not use another database for it ({trouble})",
-                        f"{self.patient.cli} acl setuser {who} +select (and what redis.rights names)",
-                    ) from None
-                continue  # there are fewer databases
-            self.client.close()
-        else:
-            raise NoRoom("this Redis has no other database without a pool or an RQ in it")
-        self._cleanup.callback(self.client.close)
         self._guard()
+        (self.folder / "home").mkdir(mode=0o700)
+        self.url, self.client = self._take()
+        self._cleanup.callback(self.client.close)
         self.pool = connect.pool(self.patient.settings, self.client)
         self.environ = self._environment()
 
-    def _take(self) -> bool:
-        said: Any = self.client.eval(guardian.SCRIPT, 0, "take", self.name, self.key, str(_LONGEST), _names())
-        return bool(said == b"ok")
-
     def _guard(self) -> None:
-        """Start the guardian. (Killed just before, the doctor leaves a mark, which the next one removes.)"""
+        """Start the guardian before there is anything to clean up; the folder is of its making."""
         self.guardian = subprocess.Popen(
             [sys.executable, "-P", "-m", "coordinator.doctor.guardian"], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, start_new_session=True, text=True,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )  # fmt: skip
         self._cleanup.callback(self._let_go)
-        self._tell(url=self.url, name=self.name, folder=str(self.folder), session=self.key, names=_names())
+        self._tell(name=self.name, session=self.key, names=_names())
         assert self.guardian.stdout is not None
-        if self.guardian.stdout.readline() != "ready\n":
+        folder = self.guardian.stdout.readline().strip()
+        if not folder:
             raise CoordError("the trial's guardian did not start")
+        self.folder = Path(folder)
+
+    def _take(self) -> tuple[str, redis.Redis]:
+        """A database of the trial's own: its URL and a client.
+
+        Raises:
+            NoRoom: There is none.
+        """
+        mark = "&" if "?" in self.patient.url else "?"
+        for database in _DATABASES:
+            if database == self.patient.address.db:
+                continue
+            url = f"{self.patient.url}{mark}db={database}"
+            client = self.patient.client(db=database)
+            self._tell(url=url)
+            try:
+                said: Any = client.eval(
+                    guardian.SCRIPT, 0, "take", self.name, self.key, str(_LONGEST), _names()
+                )
+                if said == b"ok":
+                    return url, client
+            except redis.ResponseError as error:
+                trouble = str(error)
+                if isinstance(error, redis.exceptions.NoPermissionError) or "NOPERM" in trouble:
+                    client.close()
+                    who = self.patient.user
+                    raise NoRoom(
+                        f"user {who} may not use another database for it ({trouble})",
+                        f"{self.patient.cli} acl setuser {who} +select (and what redis.rights names)",
+                    ) from None
+                # There are fewer databases.
+            client.close()
+        raise NoRoom("this Redis has no other database without a pool or an RQ in it")
 
     def _tell(self, **what: Any) -> None:
         assert self.guardian.stdin is not None
@@ -147,7 +151,12 @@ class Trial:
     def _let_go(self) -> None:
         """The guardian cleans up, and ends."""
         self._end_session()  # first, and by its parent: a zombie would be no corpse to its keeper
-        self.guardian.communicate(timeout=30)
+        try:
+            self.guardian.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            raise CoordError(
+                f"the trial is not cleaned up yet (process {self.guardian.pid} does it)"
+            ) from None
 
     def _end_session(self) -> None:
         self.session.communicate()
@@ -302,11 +311,6 @@ def _names() -> str:
          "own": [*own, "pool:process:{process}"], "job": known["job"], "bell": "pool:bell:{name}:",
          "execution": keys.templates()["execution"].replace("{}", "{name}", 1).replace("{}", "")}
     )  # fmt: skip
-
-
-def _remove(folder: Path) -> None:
-    """Only what no guardian has removed: it did not start."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _line(text: str) -> str:

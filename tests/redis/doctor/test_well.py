@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,25 @@ def test_killed_half_way_it_leaves_nothing(well: Well, temporary: Path, how: sig
     assert not [
         pid for pid in os.listdir("/proc") if pid.isdigit() and str(temporary).encode() in _words(pid)
     ]
+
+
+def test_killed_at_any_moment_it_leaves_nothing(well: Well, temporary: Path) -> None:
+    before = well.everything()
+    began = time.monotonic()
+    well.coord.process("doctor", "--only", "hooks", "--slow", "60s")
+    whole = time.monotonic() - began
+    for part in range(1, 16):
+        child = subprocess.Popen(
+            [*COORD, "doctor", "--only", "hooks"], cwd=well.folder, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        # Not a matter of precision: wherever it is by then, it is killed there.
+        time.sleep(whole * part / 15)
+        child.kill()
+        _, said = child.communicate(timeout=60)  # its guardian has the same standard error, and has ended
+        assert said == ""
+        eventually(lambda: list(temporary.iterdir()) == [], 30, "the temporary folder is gone")
+        assert well.everything() == before
 
 
 def _words(pid: str) -> bytes:
