@@ -19,7 +19,7 @@ from bench.peers.install import python
 ROOT = Path(__file__).resolve().parent.parent
 
 #: What a contestant may take (seconds) to start, to warm up, or to be done with a measurement.
-PATIENCE = 45.0
+PATIENCE = 30.0
 #: Tasks of a warm-up, for each process; it is repeated until every process has done one.
 _WARM = 25
 
@@ -91,8 +91,11 @@ class Fleet:
         return line
 
     def _last_words(self) -> str:
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return f": {lines[-1][:160]}" if lines else ""
+        """The last line of its log that names an error, or the last one."""
+        lines = [line.strip(" |+-") for line in self.log.read_text(errors="replace").splitlines()]
+        lines = [line for line in lines if line]
+        named = [line for line in lines if "Error" in line or "Exception" in line] or lines
+        return f": {named[-1][:160]}" if named else ""
 
     # -- measuring ---------------------------------------------------------------------------------
 

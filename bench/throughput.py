@@ -16,6 +16,8 @@ PROCESSES = (2, 1, 4)
 #: A measurement is to take about so long (seconds): the number of tasks follows the speed seen.
 _AIM = 1.0
 _MOST = 8000
+#: A peer that was cut off so often in an AOF mode is not waited for there again.
+_CHANCES = 2
 
 
 def measure(run: Run, names: list[str]) -> dict[str, Any]:
@@ -36,15 +38,18 @@ def measure(run: Run, names: list[str]) -> dict[str, Any]:
         turn = number % len(peers)
         for peer in peers[turn:] + peers[:turn]:
             key = (peer.name, aof, processes)
-            if any(each["peer"] == peer.name and each["aof"] == aof for each in cut):
-                continue  # one that was cut off once is not waited for again
+            if sum(each["peer"] == peer.name and each["aof"] == aof for each in cut) >= _CHANCES:
+                continue
             count = max(peer.first, int(min(speeds.get(key, 0.0) * _AIM, _MOST)))
             count = max(processes, int(count * run.sizes.share)) // processes * processes
             try:
                 enqueued, drained, used = _once(peer, aof, processes, count)
             except Cut as error:
                 cut.append({"peer": peer.name, "aof": aof, "processes": str(processes), "why": str(error)})
-                run.note(f"{peer.title} was cut off: {error}")
+                run.note(
+                    f"{peer.title} was cut off ({processes} processes, AOF {aof}), that measurement is left "
+                    f"out: {error}"
+                )
                 continue
             speeds[key] = count / drained
             found = rates.setdefault(key, {"enqueue": [], "drain": [], "server_us": []})
