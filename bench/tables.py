@@ -183,6 +183,18 @@ def memory(part: Part) -> Table:
     return Table("Redis' memory", ["for", "bytes"], rows)
 
 
+def sizing(part: Part) -> Table:
+    """Part d: what to give Redis, from the memory of one of each."""
+    found, crowd = part["memory"], part["workers"][-1]
+    rows = [
+        ["100,000 queued tasks", f"{found['queued'] * 1e5 / 1e6:,.0f}"],
+        ["1,000 finished tasks a day, kept 30 days (result_ttl)", f"{found['finished'] * 3e4 / 1e6:,.0f}"],
+        ["the audit log, full (event_limit: 100,000 events)", f"{found['event'] * 1e5 / 1e6:,.0f}"],
+        ["1,000 workers", f"{crowd['bytes_per_worker'] * 1e3 / 1e6:,.0f}"],
+    ]
+    return Table("What that makes, in MB of Redis' memory", ["for", "MB"], rows)
+
+
 def idle(part: Part) -> Table:
     """Part e."""
     rows = [
@@ -228,6 +240,6 @@ def of_part(name: str, part: Part) -> Iterator[Table]:
     elif name == "c":
         yield latency(part)
     elif name == "d":
-        yield from (backlog(part), workers(part), memory(part))
+        yield from (backlog(part), workers(part), memory(part), sizing(part))
     else:
         yield idle(part)
