@@ -53,7 +53,8 @@ class Supervisor:
         self.project = project
         self.log = log
         self.folder = health.folder(settings.home, name)
-        self.config = Path(os.environ.get("CLAUDE_CONFIG_DIR") or self.folder / "claude")
+        #: Its own, whatever CLAUDE_CONFIG_DIR says: whoever uses this folder is a worker.
+        self.config = self.folder / "claude"
         self.connection = wire.Connection(lambda: settings_module.redis_url(settings))
         self.pool = scripts.Pool(self.connection, settings.model_dump(), keys.templates())
         #: How many signals asked it to end, and the pipe that tells it at once.
@@ -104,6 +105,8 @@ class Supervisor:
             found = credentials.look(os.environ, self.config, self.project)
             if not found.missing:
                 return found.environ
+            if found.missing != self._reason:
+                self.log(found.missing)
             self.say("no-credentials", found.missing, healthy=False)
             self._sleep(health.BEAT)
         return {}
@@ -232,9 +235,7 @@ class Supervisor:
             raise Ended
 
     def say(self, state: str, reason: str, healthy: bool) -> None:
-        """Write the health file; what is new and bad is a line in the log."""
-        if not healthy and (state, reason) != (self._state, self._reason) and reason:
-            self.log(reason)
+        """Write the health file."""
         self._state, self._reason, self._healthy = state, reason, healthy
         if self._away and clock.mono() - self._reached > health.STALE:
             healthy, reason = False, self._away

@@ -32,9 +32,9 @@ def worker() -> None:
 def run(project: str, name: str) -> None:
     """Run Claude Code sessions for the pool, one at a time, in the foreground.
 
-    None is started while the queues are empty: a new session costs a turn. Its hooks and its login are kept
-    in CLAUDE_CONFIG_DIR, else in a folder of its own; the project's files stay as they are. SIGTERM lets it
-    finish its task (for the setting drain_limit at most); a second one ends it at once.
+    None is started while the queues are empty: a new session costs a turn. Its hooks are kept in a folder of
+    its own (CLAUDE_CONFIG_DIR of its sessions); the project's files and your own stay as they are. SIGTERM
+    lets it finish its task (for the setting drain_limit at most); a second one ends it at once.
     """
     settings = settings_module.load()
     folder = Path(project or settings.project or ".").resolve()
@@ -44,7 +44,7 @@ def run(project: str, name: str) -> None:
     os.environ["CLAUDE_CONFIG_DIR"] = str(supervisor.config)
     try:
         supervisor.config.mkdir(parents=True, exist_ok=True, mode=0o700)
-        installer.install("user", settings)
+        installer.install("user", settings, worker=True)
         with connect.reachable(settings):
             supervisor.run()
     except OSError as error:

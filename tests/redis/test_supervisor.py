@@ -233,3 +233,15 @@ def test_bad_usage_is_one_line(supervise: Callable[..., Supervisor], tmp_path: P
         [*COORD, "worker", "health", "--name", "nobody"], capture_output=True, text=True, check=False
     )
     assert missing.returncode == 2 and "no supervisor has run here" in missing.stderr
+
+
+def test_its_sessions_may_call_the_helper_and_nobody_elses_settings_change(
+    supervise: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    own = tmp_path / "mine"
+    own.mkdir()
+    one = supervise(CLAUDE_CONFIG_DIR=str(own))
+    one.state("waiting")
+    assert list(own.iterdir()) == []
+    text = (tmp_path / "home" / "supervisors" / "w1" / "claude" / "settings.json").read_text()
+    assert "Bash(coord-worker:*)" in json.loads(text)["permissions"]["allow"]
