@@ -56,10 +56,11 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates curl git jq less openssh-client procps ripgrep \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=claude /opt/claude /opt/claude
-# Group-writable, because POOL_USER may be any user: it is given the group 10002.
+# Group-writable, because POOL_USER may be any user: it is given the group 10002. (The tmpfs that is mounted as
+# HOME takes the mode of the folder below it, and root for its owner.)
 RUN ln -s /opt/claude/claude /usr/local/bin/claude \
  && mkdir -p /var/lib/coord /home/worker /work/project \
- && chown -R 10002:10002 /var/lib/coord /home/worker /work && chmod 2770 /var/lib/coord /home/worker /work/project
+ && chown -R 10002:10002 /var/lib/coord /work && chmod 2770 /var/lib/coord /work/project && chmod 1777 /home/worker
 ENV HOME=/home/worker COORD_HOME=/var/lib/coord COORD_PROJECT=/work/project
 USER 10002:10002
 WORKDIR /work/project

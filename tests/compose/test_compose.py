@@ -39,6 +39,12 @@ def test_it_comes_up_confined(stack: Stack) -> None:
                 ["docker", "exec", each, "touch", "/usr/x"], capture_output=True, check=False
             )
             assert wrote.returncode != 0
+    stack.exec(
+        "worker",
+        "bash",
+        "-c",
+        "touch ~/x /tmp/x x && [ ! -w /run/login ] && claude --version && git --version",
+    )
 
 
 def test_each_login_is_its_roles_and_nowhere_else(stack: Stack) -> None:
