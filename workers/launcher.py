@@ -113,7 +113,9 @@ class Supervisor:
 
     def _work(self) -> None:
         """Wait until a task wants a session of ours; nobody else will start one for it."""
-        self.say("waiting", "no task wants a session", healthy=True)
+        failing = self._failures >= _TOLERATED
+        reason = f"the last {self._failures} sessions failed" if failing else "no task wants a session"
+        self.say("waiting", reason, healthy=not failing)
         while True:
             try:
                 last = self._newest()
