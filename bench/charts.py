@@ -162,7 +162,7 @@ def _growth(part: dict[str, Any]) -> str:
         label = f"{each['tasks']:,} queued tasks"
         backlog.bars.append(Bar(label, value["median"], value["q1"], value["q3"], "ours"))
     crowd = Panel("Claim and complete by the number of workers, wall µs")
-    command = Panel("coord workers as a table, by the number of workers, ms")
+    command = Panel("The command coord workers (a table), by the number of workers, ms")
     for each in part["workers"]:
         label = f"{each['workers']:,} workers"
         for panel, name, scale in ((crowd, "pair_us", 1.0), (command, "workers_table", 1000.0)):
