@@ -42,7 +42,7 @@ class Server:
         Raises:
             RuntimeError: There is no redis-server, or it does not answer. (The tests fail then.)
         """
-        binary = os.environ.get("COORD_TEST_REDIS_SERVER") or shutil.which("redis-server")
+        binary = os.environ.get("TEST_REDIS_SERVER") or shutil.which("redis-server")
         if binary is None:
             raise RuntimeError(
                 "redis-server is missing: the tests need a real one (apt install redis-server)"
