@@ -28,4 +28,4 @@ def stack(generation: str) -> Iterator[Stack]:
         made.all_healthy("worker", 3)
         yield made
     finally:
-        made.compose("down", "-v", "-t", "3", "--remove-orphans", check=False)
+        made.down()

@@ -60,6 +60,8 @@ class Stack:
             key: value for key, value in os.environ.items() if not key.startswith(("POOL_", "ANTHROPIC"))
         }
         self.environ |= {**SHORT, "POOL_PORT": str(self.port)}
+        #: The workers' own volumes: compose leaves those of a scaled-down worker behind.
+        self.volumes: set[str] = set()
 
     # -- compose -------------------------------------------------------------------------------------
 
@@ -90,6 +92,16 @@ class Stack:
     def kill(self, container: str) -> None:
         """SIGKILL from the host, as for want of memory: `docker kill` would count as stopped by hand."""
         os.kill(int(self.inspect(container)["State"]["Pid"]), signal.SIGKILL)
+
+    def note_volumes(self) -> None:
+        for each in self.ids("worker"):
+            self.volumes |= {mount["Name"] for mount in self.inspect(each)["Mounts"] if mount.get("Name")}
+
+    def down(self) -> None:
+        """Leave nothing behind."""
+        self.note_volumes()
+        self.compose("down", "-v", "-t", "3", "--remove-orphans", check=False)
+        run("docker", "volume", "rm", *sorted(self.volumes), check=False)
 
     # -- coord ---------------------------------------------------------------------------------------
 

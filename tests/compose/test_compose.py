@@ -150,6 +150,7 @@ def test_scaled_under_load(stack: Stack) -> None:
     tasks = stack.batch(60, "sleep 0.5")
     stack.compose("up", "-d", "--no-recreate", "--scale", "worker=5")
     assert len(stack.ids("worker")) == 5
+    stack.note_volumes()
     until(
         lambda: (
             len(
@@ -170,6 +171,7 @@ def test_scaled_under_load(stack: Stack) -> None:
 
 def test_a_worker_without_a_login_says_so_once_and_stays_up(stack: Stack, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
+    stack.note_volumes()
     stack.environ |= {"COORD_PLAYED": "0", "POOL_WORKERS": "1", "POOL_CREDENTIALS": str(tmp_path)}
     stack.compose("up", "-d", "--no-deps", "--scale", "worker=1", "worker")
     (worker,) = stack.ids("worker")
