@@ -57,9 +57,10 @@ class Worker:
     # -- the session's life --------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Claim, work and commit until asked to end."""
+        """Claim, work and commit until asked to end, or until the run that started it is gone."""
         self.enroll()
-        while not self.ending:
+        parent = os.getppid()
+        while not self.ending and os.getppid() == parent:
             try:
                 self.cycle()
             except RedisAway:
