@@ -87,6 +87,7 @@ CHECKS = (
     Check("leftovers.triggers", leftovers.triggers, parts=_COORDINATOR),
     Check("leftovers.dead-letters", leftovers.dead_letters, parts=_COORDINATOR),
     Check("leftovers.queues", leftovers.queues),
+    Check("leftovers.schedules", leftovers.schedules, parts=_COORDINATOR),
     Check("leftovers.outbox", outbox.commits, redis=False),
     Check("leftovers.sessions", outbox.sessions, redis=False),
     Check("leftovers.keepers", outbox.keepers, redis=False),

@@ -11,7 +11,7 @@ import redis
 from coordinator.doctor.finding import Finding, note, ok, warning
 from coordinator.doctor.patient import Patient
 from coordinator.triggers import GROUP
-from pool import events, keys, model, units, view
+from pool import events, keys, model, schedule, units, view
 
 #: A coordinator mends such things within seconds: what is older (seconds) it does not see.
 _OLD = 15.0
@@ -158,13 +158,14 @@ def queues(patient: Patient) -> Iterator[Finding]:
     for name in names:
         pipe.llen(keys.key("queue", name))
         pipe.scard(keys.key("workers_of", name))
+        pipe.exists(f"pool:ready:{model.split_queue(name)[0]}")  # a supervisor, without a session so far
     counts = pipe.execute()
     waiting: dict[str, int] = {}
     served: dict[str, int] = {}
     for index, name in enumerate(names):
         base = model.split_queue(name)[0]
-        waiting[base] = waiting.get(base, 0) + counts[2 * index]
-        served[base] = served.get(base, 0) + counts[2 * index + 1]
+        waiting[base] = waiting.get(base, 0) + counts[3 * index]
+        served[base] = served.get(base, 0) + counts[3 * index + 1] + counts[3 * index + 2]
     alone = [base for base in sorted(waiting) if waiting[base] and not served[base] and base not in paused]
     for base in alone:
         own = base in patient.settings.queues
@@ -174,6 +175,21 @@ def queues(patient: Patient) -> Iterator[Finding]:
         )
     if not alone and not paused:
         yield ok(f"{sum(waiting.values()) or 'no'} task(s) wait")
+
+
+def schedules(patient: Patient) -> Iterator[Finding]:
+    """Schedules that are held because they cannot be read, and those that are paused."""
+    found = schedule.all_of(patient.redis)
+    for each in found:
+        if each.state == "broken":
+            yield warning(
+                f"schedule {each.name} makes no tasks, it cannot be read: {each.problem}",
+                f"coord schedule add {shlex.quote(each.name)} --replace ... (or: coord schedule remove)",
+            )
+        elif each.state == "paused":
+            yield note(f"schedule {each.name} is paused", f"coord schedule resume {each.name}")
+    if all(each.state in ("waiting", "ended") for each in found):
+        yield ok(f"{len(found) or 'no'} schedule(s)")
 
 
 def _until(connection: redis.Redis, key: str, score: float) -> list[bytes]:

@@ -241,6 +241,24 @@ def test_queues(well: Well) -> None:
     assert [each["remedy"] for each in seen] == ["coord resume --all", "coord resume tasks"]
 
 
+def test_a_supervisor_serves_its_queues(well: Well) -> None:
+    well.coord("submit", "do it")
+    well.conn.set("pool:ready:tasks", "a supervisor")
+    well.finds_nothing("--no-fire")
+
+
+def test_schedules(well: Well) -> None:
+    well.coord("schedule", "add", "nightly", "--cron", "0 3 * * *", "clean up")
+    well.finds_nothing("--no-fire")
+    well.coord("schedule", "pause", "nightly")
+    found = {each["check"]: each for each in well.finds_nothing("--only", "leftovers")}
+    assert found["leftovers.schedules"]["remedy"] == "coord schedule resume nightly"
+    well.conn.hset("pool:schedule:nightly", "entry", "{}")
+    well.finds(
+        "leftovers.schedules", argv=NO_FIRE, seen="schedule nightly makes no tasks", remedy="--replace"
+    )
+
+
 def test_dead_letters(well: Well) -> None:
     well.conn.xadd("pool:dead-letters", {"kind": "trigger", "reason": "no"})
     found = {each["check"]: each for each in well.finds_nothing("--only", "leftovers")}
