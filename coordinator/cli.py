@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -11,7 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from pool.errors import EXIT_INTERRUPTED, EXIT_USAGE, CoordError
+from pool.errors import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, CoordError
 
 #: Command -> (module that holds it, what it does). Imported late: `coord --help` takes 60 ms instead of 600.
 COMMANDS = {
@@ -95,13 +96,17 @@ def group() -> None:
     Durations are written 90, 90s, 10m or 2h. With --json, a command prints one object or a list.
 
     Exit codes: 0 done; 1 the answer is no (a task failed, time ran out); 2 wrong usage or input, nothing
-    was changed; 5 Redis cannot be reached, or refuses; 130 interrupted.
+    was changed; 5 Redis cannot be reached, or refuses; 6 what was done stands, but its answer could not be
+    written; 130 interrupted.
     """
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run a command; ends the process with a documented exit code and, if it failed, one clear line."""
     args = sys.argv[1:] if argv is None else argv
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller (`>&-`), which wants to hear nothing
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open for as long as the process lives
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(
@@ -123,8 +128,20 @@ def main(argv: list[str] | None = None) -> None:
         code = 0 if type(sys.stdout).__name__.endswith("PacifyFlushWrapper") else end.code
     except BrokenPipeError:
         # The reader has gone (`coord tasks | head`): nothing to say, nobody to hear it, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hush()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT, errno.EBADF):
+            raise
+        _hush()
+        code = _fail(
+            f"standard output cannot be written: {error.strerror}; what was done stands", EXIT_OUTPUT
+        )
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _hush() -> None:
+    """Write no more to standard output, at the end of the process neither."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> int:

@@ -171,6 +171,11 @@ def opened(target: str) -> Iterator[Callable[[str], None]]:
     path = Path(target)
     temporary = ""
     try:
+        path = Path(os.path.realpath(path))  # what a link leads to is written, and the link stays
+        if path.exists() and not path.is_file():  # a device or a pipe: written to, never replaced
+            with path.open("wb") as file:
+                yield lambda text: _write(file, text)
+            return
         handle, temporary = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.name}-"
         )  # 0600: it holds prompts

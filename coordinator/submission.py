@@ -123,6 +123,7 @@ def read_jsonl(path: str, lines: Iterable[str], limit: int) -> tuple[list[TaskSp
     """
     specs: list[TaskSpec] = []
     where: list[str] = []
+    lines_of: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -131,6 +132,9 @@ def read_jsonl(path: str, lines: Iterable[str], limit: int) -> tuple[list[TaskSp
             spec = _parse_line(line)
         except UsageError as error:
             raise UsageError(f"{name}: {error}; {_NOTHING}") from None
+        first = lines_of.setdefault(spec.id, number) if spec.id else number
+        if first != number:
+            raise UsageError(f"{name}: line {first} has the id {spec.id!r} already; {_NOTHING}")
         if len(specs) == limit:
             raise UsageError(f"{name}: more than {limit:,} tasks (setting batch_limit); {_NOTHING}")
         specs.append(spec)
@@ -149,7 +153,9 @@ def _parse_line(line: str) -> TaskSpec:
         raise UsageError("nested too deeply, or a number of too many digits") from None
     if not isinstance(fields, dict):
         raise UsageError("a task is a JSON object")
-    if isinstance(fields.get("file"), str) and "prompt" not in fields:
+    if "file" in fields and "prompt" in fields:
+        raise UsageError("give one of 'prompt' and 'file', not both")
+    if isinstance(fields.get("file"), str):
         fields["prompt"] = read_prompt(str(fields.pop("file")))
     if isinstance(fields.get("cwd"), str) and fields["cwd"]:
         fields["cwd"] = os.path.abspath(fields["cwd"])

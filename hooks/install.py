@@ -62,11 +62,10 @@ def install(scope: str, settings: Settings, worker: bool = False, copy: bool = F
     value = merge.parse(NOTHING if text is None else text, path)
     wanted = template.wanted(settings, worker, copy)
     copied = copy and bundle.write(_project(path), settings)
-    if not copy:
-        prepare(settings, wanted)
+    prepared = not copy and prepare(settings, wanted)
     here = merge.found(value)
     if merge.complete(value, here, wanted):
-        return Outcome(str(path), copied, copy=_copy(path, copied))
+        return Outcome(str(path), copied or prepared, copy=_copy(path, copied))
     backup = _backup(path)
     base = NOTHING if text is None else merge.original(text, files.read(backup))
     if not here.places:
@@ -105,17 +104,19 @@ def uninstall(scope: str) -> Outcome:
     return Outcome(str(path), True, gone, str(backup) if backup.exists() else "", _copy(path, dropped))
 
 
-def prepare(settings: Settings, wanted: template.Wanted) -> None:
-    """Compile the settings for the hooks, and put coord-worker where sessions find it.
+def prepare(settings: Settings, wanted: template.Wanted) -> bool:
+    """Compile the settings for the hooks, and put coord-worker where sessions find it; whether they were not.
 
     Raises:
         CoordError: The disk cannot be written.
     """
     home = settings.home
     try:
-        if not up_to_date(settings, wanted.compiled):
+        fresh = up_to_date(settings, wanted.compiled)
+        if not fresh:
             settings_module.compile_settings(settings, Path(wanted.compiled))
         launcher.write(home, wanted.compiled, wanted.python)
+        return not fresh
     except OSError as error:
         raise CoordError(f"{home} cannot be written ({error.strerror}); no hook was installed") from None
 

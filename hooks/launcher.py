@@ -47,10 +47,7 @@ def write(home: str, compiled_path: str, python: str = "") -> str:
     except OSError:
         pass  # it is not there yet
     os.makedirs(folder, mode=0o755, exist_ok=True)
-    ignore = os.path.join(home, ".gitignore")
-    if not os.path.exists(ignore):  # HOME may lie in a project, and the settings in it hold a password
-        with open(ignore, "w", encoding="utf-8") as file:
-            file.write("*\n")
+    local.ignore(home)
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "w", encoding="utf-8") as file:
         file.write(text)

@@ -183,6 +183,10 @@ def record(line: Any, settings: Settings) -> Record:
 
 def _record(line: Any, settings: Settings) -> Record:
     _demand(isinstance(line, dict), "a task is a JSON object")
+    if "version" not in line and ("prompt" in line or "file" in line):
+        raise _Wrong(
+            "it describes a task, which `coord submit --from` takes; an import is what `coord export` wrote"
+        )
     _demand(line.get("version") == VERSION, f"its version is {str(line.get('version'))[:20]}, not {VERSION}")
     for name in line:
         _demand(name in _KEYS, f"{name[:60]!r} is not known in this version")

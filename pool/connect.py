@@ -82,5 +82,6 @@ def trouble(settings: Settings, error: Exception) -> CoordError:
     if isinstance(error, redis.exceptions.InvalidResponse):
         return RedisAway(wire.away(at, wire.NOT_REDIS))
     if isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+        text = (at.unread_file() if at.tls else "") or text
         return RedisAway(wire.away(at, text.rstrip(".")))
     return CoordError(f"Redis at {at.where} refused: {text}")

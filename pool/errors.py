@@ -18,6 +18,8 @@ EXIT_NO_TASK = 3
 EXIT_STALE = 4
 #: Redis did not answer.
 EXIT_REDIS = 5
+#: The command did what it was asked to; what it had to say could not be written (a full disk).
+EXIT_OUTPUT = 6
 #: Ctrl-C, as shells have it.
 EXIT_INTERRUPTED = 130
 

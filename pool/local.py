@@ -204,6 +204,14 @@ def nested(compiled: Compiled, pid: int, environ: dict[str, str]) -> bool:
     )
 
 
+def ignore(home: str) -> None:
+    """Keep HOME, which may lie in a project, out of version control: it holds prompts, and passwords."""
+    path = os.path.join(home, ".gitignore")
+    if not os.path.exists(path):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("*\n")
+
+
 def log(home: str, message: str) -> None:
     """A line in HOME/hooks.log; a disk that cannot be written loses it, the session goes on."""
     if not home:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from pool import __version__
 from pool.claim import Caller, Claim, HandOver
 from pool.errors import NotRegistered, Outdated, StaleClaim
 from pool.script_text import ScriptTexts, exc_string
@@ -336,7 +337,7 @@ class Pool:
 
     def lead(self, token: str, seconds: float, step_down: bool = False) -> tuple[bool, float, list[str]]:
         """Become or stay leader: whether, the server's time, queues another schedules: lead.lua."""
-        reply = self.verdict("lead", token, seconds, "1" if step_down else "")
+        reply = self.verdict("lead", token, seconds, "1" if step_down else "", __version__)
         return reply[0] == "leader", float(reply[1]), reply[2:]
 
     def reap(self, leader: str, expired: bool, batch: int = 100) -> list[tuple[str, str, str]]:

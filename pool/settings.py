@@ -24,7 +24,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from pool import __version__, compiled, keys, units
+from pool import __version__, compiled, keys, local, units
 from pool.errors import SettingsError
 
 
@@ -215,6 +215,7 @@ def compile_settings(settings: Settings, path: Path | None = None) -> Path:
     """Write the compiled settings (by default to HOME/compiled.json) and return where they are."""
     target = path or Path(settings.home) / compiled.NAME
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    local.ignore(str(target.parent))
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".compiled-")
     with os.fdopen(handle, "w", encoding="utf-8") as file:  # mkstemp makes it 0600: it may hold a password
         json.dump(compile_values(settings), file, indent=1)

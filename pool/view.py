@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from pool import clock, events, keys, model, payload
+from pool import blocked, clock, events, keys, model, payload
 from pool.errors import UnknownTask, UnknownWorker
 
 _TASK_FIELDS = (
@@ -55,6 +55,13 @@ class TaskView:
     timeout: int | None
     result: Any = None
     artifacts: list[str] = field(default_factory=list)
+    #: Of a deferred one: the failed or cancelled tasks because of which it will not run, as things stand.
+    blocked_by: list[str] = field(default_factory=list)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or will not run unless somebody retries what it comes after."""
+        return self.status in model.TERMINAL or bool(self.blocked_by)
 
 
 @dataclass
@@ -92,6 +99,7 @@ class CoordinatorView:
 
     id: str
     leads: bool
+    coord: str
     scripts: int
 
 
@@ -172,6 +180,10 @@ def tasks(connection: redis.Redis, ids: Iterable[str]) -> list[TaskView]:
             pipe.xrevrange(keys.key("results", view.id), count=1)
         for view, entries in zip(failed, pipe.execute(), strict=True):
             view.error = _exc_text(entries) or view.error
+        waiting = [view for view in there if view.status == model.Status.DEFERRED]
+        parents = blocked.Parents(connection, [view.id for view in waiting])
+        for view in waiting:
+            view.blocked_by = parents.causes(view.id)
         found += there
     return found
 
@@ -341,8 +353,10 @@ def coordinators(connection: redis.Redis) -> list[CoordinatorView]:
     """Every coordinator that runs, the one that leads first."""
     leader = _text(connection.get("pool:leader"))
     entries: Any = connection.zrangebyscore("pool:coordinators", server_time(connection), "+inf")
-    parts = [_text(raw).partition(" ") for raw in entries]
-    found = [CoordinatorView(token, token == leader, _whole(number.encode())) for number, _, token in parts]
+    found = []
+    for raw in entries:
+        number, token, release = [*_text(raw).split(" "), "", ""][:3]
+        found.append(CoordinatorView(token, token == leader, release, _whole(number.encode())))
     return sorted(found, key=lambda each: (not each.leads, each.id))
 
 
@@ -409,7 +423,7 @@ def _worker(worker_id: str, f: dict[str, bytes | None], now: float) -> WorkerVie
 
 
 def wait_for(connection: redis.Redis, ids: Sequence[str], seconds: float | None) -> list[TaskView]:
-    """Wait until all tasks have ended or the time has passed; the tasks as they stand then.
+    """Wait until all tasks have ended (or will not run), or the time has passed; as they stand then.
 
     Wakes on the pool's events, and looks again each second for tasks that a plain RQ worker ends.
 
@@ -424,7 +438,7 @@ def wait_for(connection: redis.Redis, ids: Sequence[str], seconds: float | None)
         if missing:
             raise UnknownTask(f"there is no task {sorted(missing)[0]!r} (it may have expired)")
         left = None if deadline is None else deadline - clock.mono()
-        if all(view.status in model.TERMINAL for view in found) or (left is not None and left <= 0):
+        if all(view.over for view in found) or (left is not None and left <= 0):
             return found
         happened = events.after(connection, last, 1.0 if left is None else min(1.0, left))
         if happened:

@@ -29,8 +29,12 @@ OPTIONS = frozenset(
     ("db", "password", "ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_keyfile", "username")
 )
 
+_UNREAD = ", named in COORD_REDIS_URL, cannot be read"
 _LOGIN = "check the user and password in COORD_REDIS_URL"
-_RIGHTS = "give its user the keys rq:* pool:* claude-trigger*, the channel claude-trigger and the commands"
+_RIGHTS = (
+    "log in as one who may (a viewer only looks), or give this user the keys rq:* pool:* claude-trigger*, "
+    "the channel claude-trigger and the commands"
+)
 #: How an error begins by which Redis says that it cannot serve us now, or not us (nothing was changed),
 #: and what to do about it. In a script's error, Redis 6 puts such words after a dash.
 REFUSALS = {
@@ -123,6 +127,15 @@ class Address:
         """For messages: a path, or host and port."""
         return self.path or (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
 
+    def unread_file(self) -> str:
+        """What to say of a certificate or key that the URL names and that cannot be read; '' if all can."""
+        import os
+
+        for path in (self.tls_ca, self.tls_cert, self.tls_key):
+            if path and not os.access(path, os.R_OK):
+                return path + _UNREAD
+        return ""
+
 
 def refusal(at: Address, text: str) -> str:
     """What to say of an error reply by which Redis cannot serve us now, or not us; '' of any other."""
@@ -139,6 +152,8 @@ def away(at: Address, what: str) -> str:
     remedy = "`coord up` starts one, COORD_REDIS_URL names another"
     if "CERTIFICATE_VERIFY_FAILED" in what:
         remedy = "name its certificate authority in COORD_REDIS_URL: ?ssl_ca_certs=FILE"
+    elif _UNREAD in what:
+        remedy = "name a file that can be read"
     elif at.tls and "time" in what.lower():
         remedy = "a rediss:// URL needs a Redis that speaks TLS there"
     return f"Redis at {at.where} cannot be reached ({what}); {remedy}"
@@ -260,6 +275,9 @@ class Connection:
             import socket
             import ssl
 
+            unread = at.unread_file()
+            if unread:
+                raise OSError(unread)
             context = ssl.create_default_context(cafile=at.tls_ca or None)
             if not at.tls_verify:
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -189,6 +189,10 @@ def show(name: str, as_json: bool) -> None:
         return
     rows = common.table("field", "value")
     for field, value in {**asdict(one), **{f"task {k}": v for k, v in one.task.items()}}.items():
+        if field in ("next", "last_tick"):
+            value = value and f"{_shown(value, one.tz)} {one.tz}"
+        elif isinstance(value, bool):
+            value = "yes" if value else "no"
         if value not in (None, "") and field not in ("task", "revision", "cron", "every"):
             rows.add_row(field.replace("_", " "), common.cell(value))
     common.console.print(rows)

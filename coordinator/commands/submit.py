@@ -111,6 +111,6 @@ def _report(done: list[submission.Submitted], many: bool, as_json: bool) -> None
         return
     duplicates = sum(each.status == "duplicate" for each in done)
     click.echo(
-        f"submitted {len(done) - duplicates} tasks"
+        f"submitted {len(done) - duplicates} task{'s' * (len(done) - duplicates != 1)}"
         + (f", {duplicates} were there already" if duplicates else "")
     )

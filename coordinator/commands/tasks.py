@@ -72,12 +72,20 @@ def _row(each: view.TaskView) -> dict[str, Any]:
     if each.status == model.Status.SCHEDULED:
         note = f"due {each.run_at}" if each.run_at else note
     elif each.status == model.Status.DEFERRED:
-        note = f"after {', '.join(each.after)}"
+        note = _blocked(each) or f"after {', '.join(each.after)}"
     return {
         "id": each.id, "status": common.state(each.status), "title": each.title, "tries": tries,
         "queue": model.rq_queue(each.queue, each.priority), "worker": each.worker,
         "note": next((line for line in (note or "").splitlines() if line.strip()), ""),
     }  # fmt: skip
+
+
+def _blocked(each: view.TaskView) -> str:
+    """That it will not run, if so, and what to do about it."""
+    if not each.blocked_by:
+        return ""
+    names = " ".join(each.blocked_by)
+    return f"will not run: it comes after {names}, not finished; `coord retry {names}`"
 
 
 def _listed(
@@ -156,8 +164,9 @@ def _facts(found: view.TaskView, fields: dict[str, Any]) -> dict[str, Any]:
         "tries": found.attempts, "lost with a worker": found.losses,
         "handed back": found.releases, "retries left": found.retries_left,
         "timeout": units.span(found.timeout) if found.timeout else "", "directory": fields.get("cwd"),
-        "context": ", ".join(files), "after": ", ".join(found.after), "unique": found.unique,
-        "check": fields.get("check"), "created": found.created_at, "not before": found.run_at,
+        "context": ", ".join(files), "after": ", ".join(found.after),
+        "blocked": _blocked(found), "unique": found.unique, "check": fields.get("check"),
+        "created": found.created_at, "not before": found.run_at,
         "started": found.started_at, "ended": found.ended_at, "progress": found.progress,
         "error": found.error, "artifacts": ", ".join(found.artifacts),
     }  # fmt: skip
@@ -210,7 +219,10 @@ def _write(folder: Path, name: str, data: bytes) -> None:
 @click.option("--timeout", type=common.DURATION, help="Wait so long at most: 90, 90s, 10m or 2h.")
 @common.as_json
 def wait(ids: tuple[str, ...], timeout: float | None, as_json: bool) -> None:
-    """Wait until tasks have ended. Exit code 0: all are finished; 1: one is not, or the time ran out."""
+    """Wait until tasks have ended. Exit code 0: all are finished; 1: one is not, or the time ran out.
+
+    A task whose parent failed or was cancelled will not run: it is not waited for.
+    """
     wanted = common.each(ids)
     with common.opened() as ctx:
         found = view.wait_for(ctx.connection, wanted, timeout)
@@ -221,6 +233,7 @@ def wait(ids: tuple[str, ...], timeout: float | None, as_json: bool) -> None:
     else:
         for each in found:
             why = " ".join((each.error or "").split()) if each.status == model.Status.FAILED else ""
+            why = _blocked(each) or why
             note = f": {why}" if why else ""
             line = (
                 common.cell(f"{each.id} ")
@@ -228,7 +241,7 @@ def wait(ids: tuple[str, ...], timeout: float | None, as_json: bool) -> None:
                 .append_text(common.cell(note))
             )
             common.console.print(line, soft_wrap=True)
-    open_ones = [each.id for each in found if each.status not in model.TERMINAL]
+    open_ones = [each.id for each in found if not each.over]
     if open_ones and timeout is not None:
         ended = f"{len(open_ones)} of {len(found)} have not ended"
         common.errors.print(f"coord: the time ran out ({units.span(timeout)}): {ended}")

@@ -32,7 +32,7 @@ def versions(require: int | None, force: bool, as_json: bool) -> None:
         raw: Any = ctx.connection.get("pool:floor")
         floor = int(raw or 0)
         rows: list[dict[str, Any]] = [
-            {"what": "coordinator", "id": each.id, "coord": None, "scripts": each.scripts,
+            {"what": "coordinator", "id": each.id, "coord": each.coord or None, "scripts": each.scripts,
              "note": "leads" if each.leads else "follows"}
             for each in view.coordinators(ctx.connection)
         ]  # fmt: skip

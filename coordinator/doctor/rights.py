@@ -120,10 +120,10 @@ def rights(patient: Patient) -> Iterator[Finding]:
         )
     if missing:
         words = " ".join(f"'{word}'" if word[0] in "~&" else word for word in missing)
-        yield wrong(
-            f"user {patient.user} lacks {', '.join(missing)}, which {who} needs",
-            f"{patient.cli} acl setuser {patient.user} {words}",
-        )
+        remedy = f"{patient.cli} acl setuser {patient.user} {words}"
+        if patient.user in ("worker", "viewer") and patient.user != patient.part:  # another part's own login
+            remedy = f"coord doctor --as {patient.user} (a {patient.user} needs no more than that)"
+        yield wrong(f"user {patient.user} lacks {', '.join(missing)}, which {who} needs", remedy)
     if untried and untried != ["PUBLISH"]:
         names = ", ".join(dict.fromkeys(untried)).lower()
         yield unknown(

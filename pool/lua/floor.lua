@@ -13,7 +13,7 @@ if ARGV[2] ~= '1' then
     if tonumber(version) < floor then older[#older + 1] = 'worker ' .. worker .. ' (' .. version .. ')' end
   end
   for _, each in ipairs(call('ZRANGEBYSCORE', 'pool:coordinators', stamp(NOW), '+inf')) do
-    local version, token = string.match(each, '^(%d+) (.*)$')
+    local version, token = string.match(each, '^(%d+) (%S+)')
     if tonumber(version) < floor then older[#older + 1] = 'coordinator ' .. token .. ' (' .. version .. ')' end
   end
   if #older > 1 then return older end

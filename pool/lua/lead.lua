@@ -1,13 +1,13 @@
 -- include: base
 -- Become or stay the one coordinator that acts, and hold RQ's scheduler locks, so that a stray RQ
 -- scheduler does nothing beside it. Where several versions run side by side, one of the newest leads.
--- ARGV: 1 this coordinator's token, 2 seconds until it is given up on, 3 '1' to step down
+-- ARGV: 1 this coordinator's token, 2 seconds until it is given up on, 3 '1' to step down, 4 its release
 -- Returns {'leader' | 'follower', server's time, queues whose scheduler lock another holds...}.
 local token, ttl = ARGV[1], math.ceil(tonumber(ARGV[2]) * 1000)
 local stepping_down = ARGV[3] == '1'
 local current = call('GET', 'pool:leader')
--- pool:coordinators: "<scripts' version> <token>" by the moment at which it is given up on.
-local me, newest = VERSION .. ' ' .. token, VERSION
+-- pool:coordinators: "<scripts' version> <token> <release>" by the moment at which it is given up on.
+local me, newest = VERSION .. ' ' .. token .. ' ' .. (ARGV[4] or ''), VERSION
 call('ZREMRANGEBYSCORE', 'pool:coordinators', '-inf', stamp(NOW))
 if stepping_down then
   call('ZREM', 'pool:coordinators', me)

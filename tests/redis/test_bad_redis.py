@@ -78,7 +78,7 @@ def test_a_user_without_the_right(coord: Coord, secured: Server, monkeypatch: py
         coord.worker("w", "claim", code=5),
     ):
         line = done.line()
-        assert "refuses (NOPERM " in line and "give its user the keys rq:* pool:* claude-trigger*" in line
+        assert "refuses (NOPERM " in line and "give this user the keys rq:* pool:* claude-trigger*" in line
         assert "right@" not in line
     done = coord.process("serve")
     assert done.code == 5 and "NOPERM" in done.err and "Traceback" not in done.err

@@ -229,7 +229,7 @@ def test_from_standard_input_with_json(coord: Coord) -> None:
         ('{"prompt": "x", "queue": "a:b"}', "is not a queue name"),
         ('{"prompt": "x", "priority": "urgent"}', "'high', 'normal' or 'low'"),
         ('{"prompt": "x", "after": ["nobody"]}', "which is no task, nor an earlier line"),
-        ('{"prompt": "x", "id": "one"}', "'one' exists already"),
+        ('{"prompt": "x", "id": "one"}', "line 1 has the id 'one' already"),
         ('{"prompt": "x", "timeout": NaN}', "between 0 and 100 years"),
         ('{"prompt": "x", "run_at": Infinity}', "not between 1970 and 9998"),
         ('{"prompt": "x", "retries": %s}' % ("9" * 5000), "a number of too many digits"),
@@ -261,6 +261,11 @@ def test_too_many_lines(
 
 def test_an_empty_file_and_options_beside_a_file(coord: Coord, tmp_path: Path) -> None:
     assert "there is no task in it" in coord.refused("submit", "--from", lines(tmp_path, "", "  "))
+    assert "line 3: line 1 has the id 'a' already" in coord.refused(
+        "submit", "--from", lines(tmp_path, '{"id": "a", "prompt": "x"}', "", '{"id": "a", "prompt": "y"}')
+    )
+    both = lines(tmp_path, '{"prompt": "x", "file": "y"}')
+    assert "line 1: give one of 'prompt' and 'file'" in coord.refused("submit", "--from", both)
     assert "not --title, --after" in coord.refused("submit", "--from", "x", "--title", "t", "--after", "a")
 
 

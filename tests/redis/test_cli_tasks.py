@@ -15,7 +15,7 @@ from rq.serializers import JSONSerializer
 from pool import view
 from pool.claim import Caller, Claim
 from pool.scripts import Pool
-from tests.redis.coord import Coord
+from tests.redis.coord import COORD, Coord
 from tests.session import eventually
 
 Register = Callable[..., Caller]
@@ -172,6 +172,30 @@ def test_a_reader_that_goes_early_is_no_error(coord: Coord, submit: Submit) -> N
 
 
 # -- one task ------------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_cannot_be_written(coord: Coord, conn: redis.Redis) -> None:
+    """What was done stands, and says so: one who took it for a failure would do it again."""
+    script = 'exec "$@" > /dev/full'
+    for argv in (
+        ("submit", "do it", "--id", "once"),
+        ("tasks",),
+        ("tasks", "--json"),
+        ("completion", "bash"),
+    ):
+        done = coord.process(*argv, program=["sh", "-c", script, "sh", *COORD])
+        assert done.code == 6, done
+        assert (
+            done.line()
+            == "coord: standard output cannot be written: No space left on device; what was done stands"
+        )
+    assert conn.exists("rq:job:once")
+
+
+def test_a_closed_standard_output_is_wished_for(coord: Coord) -> None:
+    for closed in (">&-", ">&- 2>&-"):
+        done = coord.process("tasks", program=["sh", "-c", f'exec "$@" {closed}', "sh", *COORD])
+        assert done == (0, "", "")
 
 
 def test_task_tells_everything(coord: Coord, one_of_each: dict[str, Caller]) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import stat
 import subprocess
 import time
 import zlib
@@ -644,3 +645,23 @@ def test_a_line_is_what_it_was(settings: Settings) -> None:
     assert parts[:3] == [b"t0", b"queued", b"tasks"]
     fields = dict(zip(parts[10::2], parts[11::2], strict=True))
     assert payload.decode(fields[b"data"]) == {"prompt": "do it"}
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(coord: Coord, submit: Submit, tmp_path: Path) -> None:
+    submit(id="t")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
+    coord("export", "-o", pipe)
+    assert b'"t"' in reader.communicate(timeout=20)[0]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    link, behind = tmp_path / "link", tmp_path / "behind.jsonl"
+    link.symlink_to(behind)
+    coord("export", "-o", link)
+    assert link.is_symlink() and behind.is_file()
+
+
+def test_an_import_of_descriptions_says_what_they_are_for(coord: Coord, tmp_path: Path) -> None:
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text('{"prompt": "do it"}\n', encoding="utf-8")
+    assert "`coord submit --from` takes" in coord.refused("import", tasks)

@@ -114,6 +114,7 @@ def test_versions_command(
     register("new")
     older.register("old", "", "", "host", 1, ["tasks"], 600.0, 0, "/", ("2.12", "3.11", "0.0"))
     pool.lead("here-1", 30.0)
+    assert [(each.id, each.coord) for each in view.coordinators(conn)] == [("here-1", __version__)]
     shown = coord.json("versions")
     assert shown["own"] == {"coord": __version__, "scripts": MINE}
     assert shown["required"] == 0

@@ -212,6 +212,13 @@ def test_installing_compiles_the_settings_and_writes_the_helper(
     assert (tmp_path / "home" / ".gitignore").read_text() == "*\n"  # for the secret is in the compiled ones
 
 
+def test_settings_that_were_gone_are_a_change(project: Path, tmp_path: Path, coord: Coord) -> None:
+    coord("install")
+    assert json.loads(coord("install", "--json")[1])["changed"] is False
+    (tmp_path / "home" / "compiled.json").unlink()
+    assert json.loads(coord("install", "--json")[1])["changed"] is True
+
+
 def test_data_on_request(project: Path, coord: Coord) -> None:
     _, out, _ = coord("install", "--json")
     assert json.loads(out) == {

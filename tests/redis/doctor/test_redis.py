@@ -195,6 +195,15 @@ def user(well: Well, *rules: str) -> None:
     well.coord("hooks", "install", "--worker")
 
 
+def test_a_login_of_another_part_is_told_what_to_ask(well: Well) -> None:
+    """Its rights are few on purpose: nobody is to give it more."""
+    rules = [rule for rule in ALL if not rule.startswith("~")]
+    well.ask("ACL", "SETUSER", "worker", "reset", "resetchannels", *rules, "~rq:*", "~pool:*")
+    well.env(COORD_REDIS_URL=f"redis://worker:of-the-user@127.0.0.1:{well.server.port}/0")
+    bad = [each for each in well.findings("--only", "redis", code=1) if each["check"] == "redis.rights"]
+    assert [each["remedy"] for each in bad] == ["coord doctor --as worker (a worker needs no more than that)"]
+
+
 def test_a_user_with_all_rights(well: Well) -> None:
     user(well, *ALL)
     well.finds_nothing()
