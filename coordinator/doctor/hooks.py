@@ -19,6 +19,8 @@ from pool.errors import CoordError
 MANAGED = Path("/Library/Application Support/ClaudeCode" if sys.platform == "darwin" else "/etc/claude-code")
 #: The oldest Python that runs the hooks.
 _PYTHON = (3, 11)
+#: So many problems of one installation are named.
+_NAMED = 3
 #: Which file has the last word.
 _ORDER = ("local", "project", "user")
 
@@ -27,8 +29,13 @@ def installed(patient: Patient) -> Iterator[Finding]:
     """Where they are installed, and what is wrong with it."""
     there = [scope for scope in patient.scopes if scope.installed]
     for scope in patient.scopes:
-        for problem in scope.problems:
-            yield wrong(f"{scope.path}: {problem}", scope.install)
+        unread = [problem for problem in scope.problems if problem.startswith(str(scope.path))]
+        for problem in unread:  # nothing can be installed there before it is mended
+            yield wrong(problem, f"correct {scope.path}, then: {scope.install}")
+        found = [problem for problem in scope.problems if problem not in unread]
+        if found:  # one installation is mended by one command
+            more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            yield wrong(f"{scope.path}: {'; '.join(found[:_NAMED])}{more}", scope.install)
         if scope.installed and not scope.problems:
             who = (
                 "every session there is a worker"

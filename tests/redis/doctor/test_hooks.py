@@ -45,7 +45,7 @@ def test_one_was_changed(well: Well) -> None:
 
 def test_no_settings_file(well: Well) -> None:
     well.settings_file.write_text("{")
-    well.finds("hooks.installed", seen="is not valid JSON", remedy="coord hooks install")
+    well.finds("hooks.installed", seen="is not valid JSON", remedy="correct ")
 
 
 @pytest.mark.parametrize("where", ["project", "local", "user"])
