@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -173,18 +173,15 @@ def opened(target: str) -> Iterator[Callable[[str], None]]:
     try:
         path = Path(os.path.realpath(path))  # what a link leads to is written, and the link stays
         if path.exists() and not path.is_file():  # a device or a pipe: written to, never replaced
-            with path.open("wb") as file:
-                yield lambda text: _write(file, text)
+            with path.open("wb") as file, _packed(file, path) as packed:
+                yield lambda text: _write(packed, text)
             return
         handle, temporary = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.name}-"
         )  # 0600: it holds prompts
         with os.fdopen(handle, "wb") as file:
-            if path.suffix == ".gz":
-                with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6) as packed:
-                    yield lambda text: _write(packed, text)
-            else:
-                yield lambda text: _write(file, text)
+            with _packed(file, path) as packed:
+                yield lambda text: _write(packed, text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -196,6 +193,13 @@ def opened(target: str) -> Iterator[Callable[[str], None]]:
     finally:
         if temporary:
             os.unlink(temporary)
+
+
+def _packed(file: IO[bytes], path: Path) -> AbstractContextManager[IO[bytes] | gzip.GzipFile]:
+    """The file, with gzip before it where its name says so."""
+    if path.suffix == ".gz":
+        return gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6)
+    return nullcontext(file)
 
 
 def _write(file: IO[bytes] | gzip.GzipFile, text: str) -> None:

@@ -22,7 +22,10 @@ _TASK_FIELDS = (
     "status", "description", "origin", "worker_name", "pool_worker", "pool_attempts", "pool_losses",
     "pool_releases", "retries_left", "created_at", "enqueued_at", "started_at", "ended_at", "timeout",
     "dependency_ids", "pool_error", "pool_progress", "pool_not_before", "pool_unique", "pool_token",
+    "allow_dependency_failures",
 )  # fmt: skip
+#: Whether a task runs though a parent has failed.
+_ALLOW = _TASK_FIELDS.index("allow_dependency_failures")
 
 #: How many ids one pipeline asks for.
 _PAGE = 500
@@ -146,10 +149,6 @@ def _task(task_id: str, values: Sequence[bytes | None]) -> TaskView | None:
     status = _text(f["status"])
     if status == "stopped":
         status = "failed"  # RQ's word for a job that a plain worker was told to stop: it failed for good
-    try:
-        after = [str(each) for each in json.loads(f["dependency_ids"] or b"[]")]
-    except ValueError:
-        after = []
     holder = f["worker_name"] if status in ("started", "finished", "failed") else None
     return TaskView(
         id=task_id, title=_text(f["description"]), status=status, queue=queue, priority=priority,
@@ -158,7 +157,8 @@ def _task(task_id: str, values: Sequence[bytes | None]) -> TaskView | None:
         created_at=_text(f["created_at"]) or None, started_at=_text(f["started_at"]) or None,
         ended_at=_text(f["ended_at"]) or None,
         run_at=model.utc(_number(f["pool_not_before"])) if f["pool_not_before"] else None,
-        after=after, error=_text(f["pool_error"]) or None, progress=_text(f["pool_progress"]) or None,
+        after=blocked.ids(f["dependency_ids"]), error=_text(f["pool_error"]) or None,
+        progress=_text(f["pool_progress"]) or None,
         unique=_text(f["pool_unique"]) or None, timeout=_whole(f["timeout"]) or None,
     )  # fmt: skip
 
@@ -172,7 +172,8 @@ def tasks(connection: redis.Redis, ids: Iterable[str]) -> list[TaskView]:
         pipe = connection.pipeline(transaction=False)
         for task_id in page:
             pipe.hmget(keys.key("job", task_id), list(_TASK_FIELDS))
-        views = (_task(task_id, values) for task_id, values in zip(page, pipe.execute(), strict=True))
+        raws = dict(zip(page, pipe.execute(), strict=True))
+        views = (_task(task_id, raws[task_id]) for task_id in page)
         there = [view for view in views if view is not None]
         failed = [view for view in there if view.status == model.Status.FAILED]
         pipe = connection.pipeline(transaction=False)
@@ -181,7 +182,8 @@ def tasks(connection: redis.Redis, ids: Iterable[str]) -> list[TaskView]:
         for view, entries in zip(failed, pipe.execute(), strict=True):
             view.error = _exc_text(entries) or view.error
         waiting = [view for view in there if view.status == model.Status.DEFERRED]
-        parents = blocked.Parents(connection, [view.id for view in waiting])
+        deferred = {view.id: (view.after, raws[view.id][_ALLOW] == b"1") for view in waiting}
+        parents = blocked.Parents(connection, deferred)
         for view in waiting:
             view.blocked_by = parents.causes(view.id)
         found += there

@@ -155,6 +155,11 @@ class Session:
 
     def keeper(self) -> int:
         """The keeper's pid; 0 when there is none."""
+        return next(iter(self.keepers()), 0)
+
+    def keepers(self) -> list[int]:
+        """Every keeper of the session that runs."""
+        found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
@@ -163,8 +168,8 @@ class Session:
                     continue
                 ours = self.key.encode() in words and any(word.endswith(b"keeper.py") for word in words)
                 if ours and process.start_time(int(entry.name)):
-                    return int(entry.name)
-        return 0
+                    found.append(int(entry.name))
+        return found
 
     def spawn(self, command: str) -> int:
         """Start a process whose parent is the session's; its pid."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from pool import connect, local, model, process, view
+from pool import connect, local, model, view
 from pool import settings as settings_module
 from pool.claim import Caller, Claim
 from pool.scripts import Pool
@@ -63,21 +63,6 @@ def handed(one: Session) -> str:
     return claim_in(one.hook("Stop"))
 
 
-def keepers(one: Session) -> list[int]:
-    """Every keeper of the session that runs."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            keeps = one.key.encode() in words and any(word.endswith(b"keeper.py") for word in words)
-            if keeps and process.start_time(int(entry.name)):
-                found.append(int(entry.name))
-    return found
-
-
 def the_keeper(one: Session) -> int:
     """The one that has the lock; another that was started at the same time has ended."""
 
@@ -85,7 +70,7 @@ def the_keeper(one: Session) -> int:
         fd = local.Session(one.settings.home, one.key).lock_keeper()
         if fd >= 0:
             os.close(fd)
-        found = keepers(one)
+        found = one.keepers()
         return found[0] if len(found) == 1 and fd < 0 else 0
 
     return int(eventually(look, what="a keeper runs"))
@@ -95,15 +80,15 @@ def kill_keeper(one: Session) -> int:
     """SIGKILL the keeper; its pid."""
     pid = the_keeper(one)
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: pid not in keepers(one))
+    eventually(lambda: pid not in one.keepers())
     return pid
 
 
 def freeze(one: Session, number: int = signal.SIGSTOP) -> None:
     """SIGSTOP (or SIGCONT) the session and its keeper, as a suspended machine would."""
     if number == signal.SIGSTOP:
-        eventually(lambda: keepers(one), what="its keeper is up: one that is not yet cannot be frozen")
-    for pid in (one.pid, *keepers(one)):
+        eventually(lambda: one.keepers(), what="its keeper is up: one that is not yet cannot be frozen")
+    for pid in (one.pid, *one.keepers()):
         os.kill(pid, number)
 
 
@@ -135,7 +120,7 @@ def test_of_two_started_at_once_one_lives(session: Start, conn: redis.Redis) -> 
     both = [subprocess.Popen(argv, env=one.env) for _ in range(2)]
     ended = eventually(lambda: [each for each in both if each.poll() is not None])
     assert [each.returncode for each in ended] == [0], "the other one lives"
-    assert keepers(one) == [each.pid for each in both if each not in ended]
+    assert one.keepers() == [each.pid for each in both if each not in ended]
     one.kill()
     for each in both:
         assert each.wait(5) == 0
@@ -255,7 +240,7 @@ def test_a_session_killed_while_it_only_waits(session: Start, submit: Submit, co
     eventually(lambda: view.worker(conn, "w1").state == "dead", 2.0)
     assert conn.zcard("pool:waiters:tasks") == 0
     eventually(lambda: not one.home.exists(), what="its folder is removed")
-    eventually(lambda: not keepers(one))
+    eventually(lambda: not one.keepers())
 
 
 def test_it_ends_and_removes_its_folder_when_its_session_has_died(session: Start, conn: redis.Redis) -> None:
@@ -263,7 +248,7 @@ def test_it_ends_and_removes_its_folder_when_its_session_has_died(session: Start
     one.start()
     the_keeper(one)
     one.kill()
-    eventually(lambda: not keepers(one) and not one.home.exists())
+    eventually(lambda: not one.keepers() and not one.home.exists())
     assert view.worker(conn, "w1").evidence == "its process is gone"
 
 
@@ -273,7 +258,7 @@ def test_let_go_it_ends_and_a_later_prompt_starts_another(
     one = session("w1", COORD_IDLE_LIMIT="0s", COORD_BEAT="100ms")
     one.start()
     assert "stops" in one.hook("Stop")["systemMessage"]
-    eventually(lambda: not keepers(one), what="there is nothing left to keep")
+    eventually(lambda: not one.keepers(), what="there is nothing left to keep")
     epoch = one.data["epoch"]
     one.hook("UserPromptSubmit", prompt="go on")
     assert the_keeper(one) and one.data["epoch"] != epoch
@@ -386,7 +371,7 @@ def test_a_kept_commit_that_comes_too_late_is_refused_and_set_aside(
     eventually(refused.exists, what="it is set aside")
     assert own.complete(other, theirs.claim, '"in time"') == "done"
     one.kill()
-    eventually(lambda: not keepers(one))
+    eventually(lambda: not one.keepers())
     assert refused.exists(), "kept for people to look at"
     with redis.Redis.from_url(own_server.url) as conn:
         assert view.task(conn, "t").result == "in time"
