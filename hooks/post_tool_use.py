@@ -17,7 +17,7 @@ from pool import local
 def handle(hook: runtime.Hook) -> None:
     """Add to the tally; pass on the keeper's word; start a keeper that is missing."""
     session = local.of_process(hook.settings, hook.pid)
-    if session is None or hook.payload.get("agent_id"):
+    if session is None or hook.payload.get("agent_id") or not session.acts():
         return
     session.count_tool()
     if session.data.get("stopped"):

@@ -54,7 +54,10 @@ class Hook:
             return False
 
     def find(self) -> local.Session | None:
-        """The worker that this hook belongs to, registered now if SessionStart could not; else None."""
+        """The worker that this hook belongs to, registered now if SessionStart could not; else None.
+
+        None, too, where another installation of the hooks acts for the session.
+        """
         if self.payload.get("agent_id"):
             return None  # a sub-agent's stop is not the worker's
         self.session = local.of_process(self.settings, self.pid)
@@ -64,6 +67,8 @@ class Hook:
             and not local.nested(self.settings, self.pid, dict(os.environ))
         ):
             self.enroll()
+        if self.session is not None and not self.session.acts():
+            self.session = None
         return self.session
 
     def enroll(self) -> local.Session | None:
@@ -134,7 +139,9 @@ def run(handler: Callable[[Hook], None], argv: list[str] | None = None) -> None:
     payload = read_payload()
     home = ""
     try:
-        settings = compiled.load(_option(args, "--compiled"))
+        path = _option(args, "--compiled")
+        settings = compiled.load(path)
+        local.SOURCE = local.SOURCE or path
         home = settings.home
         handler(Hook(payload, settings, "--worker" in args))
     except RedisAway as error:

@@ -19,7 +19,7 @@ def handle(hook: runtime.Hook) -> None:
     if hook.text("reason") in GOES_ON or hook.payload.get("agent_id"):
         return
     session = local.of_process(hook.settings, hook.pid)
-    if session is None:
+    if session is None or not session.acts():
         return
     said, known = hook.text("session_id"), session.data.get("session_id")
     if said and known and said != known:

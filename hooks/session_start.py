@@ -17,7 +17,7 @@ def handle(hook: runtime.Hook) -> None:
     if known is None and (not hook.chosen or local.nested(hook.settings, hook.pid, dict(os.environ))):
         return
     session = hook.enroll()
-    if session is None:
+    if session is None or not session.acts():
         return
     launcher.export(hook, session)
     text = brief.WELCOME.format(worker=session.caller.worker)

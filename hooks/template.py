@@ -13,12 +13,15 @@ import sys
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pool import plugged
 from pool.compiled import NAME, ROOT
 from pool.errors import CoordError
 from pool.settings import Settings
 
 #: The single file of `--copy`, below the project's folder.
 COPY = ".claude/hooks/worker-stop-check.py"
+#: The same in the Claude Code plugin, below the plugin's folder.
+PLUGIN = "hooks/coord.py"
 
 #: What lets a worker call its helpers without a question. Both spellings mean the same; which of them the
 #: client writes and reads has changed over its versions.
@@ -61,9 +64,16 @@ class Wanted:
     copy: bool = False
     python: str = ""
     root: str = ROOT
+    plugin: bool = False
 
     def command(self, spec: Spec) -> str:
         """The line that the client gives to ``sh``."""
+        if self.plugin:
+            # An ordinary session pays for a shell, and not for an interpreter.
+            chosen = f'"${{COORD_WORKER:-${{{plugged.OPTION}WORKER:-}}}}"'
+            ordinary = f"case {chosen} in ''|0|false|no|off) exit 0;; esac"
+            there = "command -v python3 >/dev/null || exit 0"
+            return f'{ordinary}; {there}; exec python3 -I -S "${{CLAUDE_PLUGIN_ROOT}}"/{PLUGIN}'
         option = " --worker" if self.worker else ""
         if self.copy:
             # It goes to version control, where no absolute path of an interpreter belongs.

@@ -210,8 +210,10 @@ def user_dir(variable: str, fallback: str) -> str:
     return os.environ.get(variable) or os.path.join(os.path.expanduser("~"), fallback)
 
 
-def config_file() -> str:
+def config_file(start: str = "") -> str:
     """The coord.toml in force: COORD_CONFIG, the nearest one above here, or the user's own; '' without one.
+
+    ``start`` is another folder than the current one to look upwards from.
 
     Raises:
         SettingsError: COORD_CONFIG names no file.
@@ -219,23 +221,23 @@ def config_file() -> str:
     named = os.environ.get("COORD_CONFIG", "")
     if named and not os.path.isfile(named):
         raise SettingsError(f"COORD_CONFIG names {named}, which is not a file")
-    candidates = [os.path.join(folder, CONFIG_NAME) for folder in _upwards()]
+    candidates = [os.path.join(folder, CONFIG_NAME) for folder in _upwards(start)]
     candidates.append(os.path.join(user_dir("XDG_CONFIG_HOME", ".config"), CONFIG_NAME))
     return named or next((path for path in candidates if os.path.isfile(path)), "")
 
 
-def home_folder(config: str) -> str:
+def home_folder(config: str, start: str = "") -> str:
     """The folder of coord's own files: .coord beside coord.toml or above here, else the user's state."""
     beside = os.path.dirname(os.path.abspath(config)) if config else ""
-    for folder in _upwards():
+    for folder in _upwards(start):
         if folder == beside or os.path.isdir(os.path.join(folder, ".coord")):
             return os.path.join(folder, ".coord")
     return user_home()
 
 
-def _upwards() -> list[str]:
+def _upwards(start: str) -> list[str]:
     try:
-        folders = [os.getcwd()]
+        folders = [os.path.abspath(start) if start else os.getcwd()]
     except OSError:
         return []  # the current directory is gone
     while os.path.dirname(folders[-1]) != folders[-1]:

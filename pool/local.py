@@ -27,6 +27,12 @@ KEEPER = os.path.join(ROOT, "workers", "keeper.py")
 #: The single-file copy of the hooks, when it is that which runs; else ''.
 COPY = ""
 
+#: Which installation of the hooks runs: the path of its compiled settings, of its copy, or ``plugin``.
+SOURCE = ""
+
+#: An installation that was silent for so long (seconds) while another was called is gone.
+SILENT = 10.0
+
 #: hooks.log is cut when it grows over so many bytes.
 LOG_LIMIT = 1024 * 1024
 
@@ -75,6 +81,46 @@ class Session:
         except OSError:
             return False
         return True
+
+    # -- of two installations of the hooks, one acts ---------------------------------------------------
+
+    def acts(self) -> bool:
+        """Whether this installation of the hooks acts for the session; another one says nothing.
+
+        The client runs the hooks of a plugin and those of a settings file both, at once. The first that comes
+        acts, until it is gone: until it has missed an event of which the other has heard.
+        """
+        owner, other = os.path.join(self.folder, "acts"), os.path.join(self.folder, "acts-not")
+        try:
+            if not os.path.exists(owner):
+                self._take(owner)
+            with open(owner, encoding="utf-8", errors="surrogateescape") as file:
+                if file.read() == SOURCE:
+                    os.utime(owner)
+                    return True
+            heard = os.stat(other).st_mtime if os.path.exists(other) else 0.0
+            if heard and os.stat(owner).st_mtime < heard - SILENT:
+                os.unlink(owner)
+                os.unlink(other)
+                return self.acts()
+            with open(other, "w", encoding="utf-8"):
+                os.utime(other)
+        except OSError:
+            return True  # a disk that cannot be written: what is said twice is better than not at all
+        return False
+
+    def _take(self, owner: str) -> None:
+        """Write who acts, whole and only if nobody else has."""
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        own = f"{owner}.{os.getpid()}"
+        with open(own, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(SOURCE)
+        try:
+            os.link(own, owner)
+        except FileExistsError:
+            pass  # the other one was first
+        finally:
+            os.unlink(own)
 
     # -- tool calls ----------------------------------------------------------------------------------
 
