@@ -19,22 +19,23 @@ if TYPE_CHECKING:
 _LONGEST = 1024 * 1024
 
 
-def main(home: str, redis_url: str) -> None:
-    """Become `coord mcp` where this session wants its tools and it is there; else serve none.
+def become(home: str, redis_url: str) -> None:
+    """Become `coord mcp`, where it is there; else serve no tool.
 
     ``home`` and ``redis_url`` are the session's: `coord` knows no option of the plugin.
     """
-    role = _role()
-    coord = _coord() if role else ""
+    coord = _coord()
     if coord:
         os.environ.setdefault("COORD_HOME", home)
         if redis_url:
             os.environ.setdefault("COORD_REDIS_URL", redis_url)
-        for fd in (0, 1, 2):
-            os.set_inheritable(fd, True)
-        os.execv(coord, [coord, "mcp", "--role", role])
-    if role:
-        print("coord: no MCP tools: `coord mcp` is not on PATH (pip install 'coord[mcp]')", file=sys.stderr)
+        os.execv(coord, [coord, "mcp", "--role", role()])
+    print("coord: no MCP tools: `coord mcp` is not on PATH (pip install 'coord[mcp]')", file=sys.stderr)
+    serve()
+
+
+def serve() -> None:
+    """Answer until the client has gone."""
     for line in sys.stdin.buffer:
         answer = reply(line[:_LONGEST])
         if answer is not None:
@@ -61,7 +62,7 @@ def reply(line: bytes) -> dict[str, Any] | None:
     return {**base, "error": {"code": -32601, "message": "this session is no worker: there is nothing here"}}
 
 
-def _role() -> str:
+def role() -> str:
     """Whose tools this session wants: ``worker``, ``operator`` or ''."""
     try:
         if units.truth(os.environ.get("COORD_WORKER", "") or _option("worker")):

@@ -154,17 +154,21 @@ def main(argv: list[str]) -> None:
 def plugged(home: str, argv: list[str]) -> None:
     """Take the plugin's settings; be its MCP server if the arguments say so."""
     load("pool.local").SOURCE = "plugin"  # wherever the client keeps it now
+    hook, server = argv[:1] not in (["--helper"], ["--keeper"]), argv[:1] == ["--mcp"]
+    if server and not load("hooks.no_tools").role():
+        load("hooks.no_tools").serve()
+        sys.exit(0)
     module, embedded = load("pool.plugged"), load("pool.compiled").EMBEDDED
     try:
-        module.apply(embedded, home, argv[:1] not in (["--helper"], ["--keeper"]))
+        module.apply(embedded, home, hook)
     except load("pool.errors").SettingsError as error:
         if argv[:1] == ["--helper"]:
             print("coord-worker: %s" % error, file=sys.stderr)  # noqa: UP031
             sys.exit(error.exit_code)
         load("pool.local").log(home, "the plugin does nothing: %s" % error)  # noqa: UP031
         sys.exit(0)
-    if argv[:1] == ["--mcp"]:
-        load("hooks.no_tools").main(home, embedded["values"]["redis_url"])
+    if server:
+        load("hooks.no_tools").become(home, embedded["values"]["redis_url"])
         sys.exit(0)
-    if module.chosen():
+    if hook and module.chosen():
         argv.append("--worker")

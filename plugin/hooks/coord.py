@@ -160,19 +160,23 @@ def main(argv: list[str]) -> None:
 def plugged(home: str, argv: list[str]) -> None:
     """Take the plugin's settings; be its MCP server if the arguments say so."""
     load("pool.local").SOURCE = "plugin"  # wherever the client keeps it now
+    hook, server = argv[:1] not in (["--helper"], ["--keeper"]), argv[:1] == ["--mcp"]
+    if server and not load("hooks.no_tools").role():
+        load("hooks.no_tools").serve()
+        sys.exit(0)
     module, embedded = load("pool.plugged"), load("pool.compiled").EMBEDDED
     try:
-        module.apply(embedded, home, argv[:1] not in (["--helper"], ["--keeper"]))
+        module.apply(embedded, home, hook)
     except load("pool.errors").SettingsError as error:
         if argv[:1] == ["--helper"]:
             print("coord-worker: %s" % error, file=sys.stderr)  # noqa: UP031
             sys.exit(error.exit_code)
         load("pool.local").log(home, "the plugin does nothing: %s" % error)  # noqa: UP031
         sys.exit(0)
-    if argv[:1] == ["--mcp"]:
-        load("hooks.no_tools").main(home, embedded["values"]["redis_url"])
+    if server:
+        load("hooks.no_tools").become(home, embedded["values"]["redis_url"])
         sys.exit(0)
-    if module.chosen():
+    if hook and module.chosen():
         argv.append("--worker")
 
 SETTINGS = {
@@ -468,22 +472,23 @@ if TYPE_CHECKING:
 _LONGEST = 1024 * 1024
 
 
-def main(home: str, redis_url: str) -> None:
-    """Become `coord mcp` where this session wants its tools and it is there; else serve none.
+def become(home: str, redis_url: str) -> None:
+    """Become `coord mcp`, where it is there; else serve no tool.
 
     ``home`` and ``redis_url`` are the session's: `coord` knows no option of the plugin.
     """
-    role = _role()
-    coord = _coord() if role else ""
+    coord = _coord()
     if coord:
         os.environ.setdefault("COORD_HOME", home)
         if redis_url:
             os.environ.setdefault("COORD_REDIS_URL", redis_url)
-        for fd in (0, 1, 2):
-            os.set_inheritable(fd, True)
-        os.execv(coord, [coord, "mcp", "--role", role])
-    if role:
-        print("coord: no MCP tools: `coord mcp` is not on PATH (pip install 'coord[mcp]')", file=sys.stderr)
+        os.execv(coord, [coord, "mcp", "--role", role()])
+    print("coord: no MCP tools: `coord mcp` is not on PATH (pip install 'coord[mcp]')", file=sys.stderr)
+    serve()
+
+
+def serve() -> None:
+    """Answer until the client has gone."""
     for line in sys.stdin.buffer:
         answer = reply(line[:_LONGEST])
         if answer is not None:
@@ -510,7 +515,7 @@ def reply(line: bytes) -> dict[str, Any] | None:
     return {**base, "error": {"code": -32601, "message": "this session is no worker: there is nothing here"}}
 
 
-def _role() -> str:
+def role() -> str:
     """Whose tools this session wants: ``worker``, ``operator`` or ''."""
     try:
         if units.truth(os.environ.get("COORD_WORKER", "") or _option("worker")):
