@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -184,3 +185,22 @@ def unserved(connection: redis.Redis, queues: Iterable[str]) -> list[str]:
         if not connection.exists(f"pool:ready:{queue}", *names):
             missing.append(queue)
     return missing
+
+
+def unoffered(connection: redis.Redis, settings: Settings, specs: Iterable[TaskSpec]) -> list[str]:
+    """What these tasks need (`check`, `bypass`, `profile`) and nobody who serves their queues offers."""
+    wanted = {(token, spec.queue or settings.queue) for spec in specs for token in spec.needs()}
+    if not wanted:
+        return []
+    live: Any = connection.zrange("pool:workers", 0, -1)
+    pipe = connection.pipeline(transaction=False)
+    for raw in live:
+        pipe.hmget(f"pool:worker:{raw.decode()}", ["offers", "queues"])
+    there = [[(value or b"").decode() for value in values] for values in pipe.execute()]
+    missing = set()
+    for token, queue in wanted:
+        kind = token.partition(":")[0]
+        offered = any(token in offers.split() and queue in queues.split(",") for offers, queues in there)
+        if not offered and not connection.exists(f"pool:ready:{queue}:{kind}"):
+            missing.add(kind)
+    return sorted(missing)

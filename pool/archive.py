@@ -86,7 +86,7 @@ FIELDS: dict[str, Callable[[str], bool]] = {
     "dependency_id": _name, "dependency_ids": _list_of(_name), "allow_dependency_failures": _whole,
     "pool_retries": _whole, "pool_left": _whole, "pool_losses": _whole, "pool_releases": _whole,
     "pool_attempts": _whole, "pool_not_before": _seconds, "pool_unique": lambda value: len(value) <= 4096,
-    "pool_shun": _text, "pool_shun_until": _seconds,
+    "pool_needs": _text, "pool_shun": _text, "pool_shun_until": _seconds,
     "pool_done": _text, "pool_done_by": _text, "pool_outcome": _text,
 }  # fmt: skip
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import sys
 
-from pool import __version__, local, process, units
+from pool import __version__, local, needs, process, units
 from pool.errors import CoordError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pool.compiled import Compiled
     from pool.scripts import Pool
+
+
+#: How a supervisor runs a session.
+MODES = ("hook", "stream", "terminal")
 
 
 def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) -> local.Session | None:
@@ -35,6 +39,7 @@ def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) 
         verdict, caller = pool.register(
             name, process_key, session_id, host, pid, values["queues"], values["idle_limit"],
             values["max_tasks"], cwd, (settings.rq_version, sys.version.split()[0], __version__),
+            needs.offered(values, os.environ), str(values["account"]), mode(), supervisor(),
         )  # fmt: skip
         if verdict != "taken":
             break
@@ -58,6 +63,18 @@ def given_name() -> str:
 def named_in_environment() -> str:
     """COORD_WORKER_ID or WORKER_ID, as it stands."""
     return os.environ.get("COORD_WORKER_ID") or os.environ.get("WORKER_ID") or ""
+
+
+def mode() -> str:
+    """How this session is run by its supervisor; '' when it has none."""
+    given = os.environ.get("COORD_MODE", "")
+    return given if given in MODES else ""
+
+
+def supervisor() -> str:
+    """The supervisor's name; '' when there is none."""
+    given = os.environ.get("COORD_SUPERVISED", "")
+    return given if units.is_worker_id(given) else ""
 
 
 def host_name() -> str:

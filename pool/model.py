@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator, model_validator
 
-from pool import payload, units
+from pool import needs, payload, profile, units
 from pool.errors import UsageError
 from pool.settings import Duration, Settings
 
@@ -89,8 +89,11 @@ def _is_text(text: str) -> bool:
 Moment = Annotated[float | None, BeforeValidator(_moment)]
 
 
-class TaskSpec(BaseModel):
-    """A task as an operator, a file or a trigger describes it. Unknown fields are refused."""
+class TaskSpec(profile.Profile, BaseModel):
+    """A task as an operator, a file or a trigger describes it. Unknown fields are refused.
+
+    What it asks of its session (model, effort, permission_mode ...) is its profile's: pool/profile.py.
+    """
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=False)
 
@@ -115,6 +118,15 @@ class TaskSpec(BaseModel):
     unique: str = ""
     #: A command that must pass before the task is done (kept with the task; run by a later release).
     check: str = ""
+
+    def asks(self) -> profile.Profile:
+        """What it asks of its session."""
+        given = {name: getattr(self, name) for name in profile.FIELDS}
+        return profile.Profile(**{name: value for name, value in given.items() if value})
+
+    def needs(self) -> list[str]:
+        """What its worker must offer (pool/needs.py)."""
+        return [*([needs.CHECK] if self.check else []), *self.asks().tokens]
 
     @field_validator("*")
     @classmethod
@@ -255,8 +267,12 @@ def record(
     timeout = math.ceil(spec.timeout if spec.timeout is not None else settings.task_timeout)
     fields: dict[str, Any] = {"prompt": spec.prompt, "title": title, "timeout": timeout}
     inlined = read_context(spec, settings) if context is None else context
+    if spec.permission_mode == profile.BYPASS and not settings.allow_bypass:
+        raise UsageError(
+            f"permission_mode: {profile.BYPASS} lets a task do anything: the setting allow_bypass allows it"
+        )
     given = {"context": inlined, "cwd": spec.cwd or cwd, "check": spec.check,
-             "parents": spec.after}  # fmt: skip
+             "parents": spec.after, "profile": spec.asks().asked()}  # fmt: skip
     fields |= {name: value for name, value in given.items() if value}
     not_before = spec.run_at if spec.run_at is not None else now + spec.run_in if spec.run_in else None
     head = [
@@ -271,6 +287,8 @@ def record(
         "success_callback_name": "", "failure_callback_name": "", "stopped_callback_name": "",
         "pool_retries": spec.retries,
     }  # fmt: skip
+    if spec.needs():
+        body["pool_needs"] = " ".join(spec.needs())
     if upload:
         body["pool_upload"] = upload
     if spec.retries:

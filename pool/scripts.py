@@ -26,10 +26,14 @@ if TYPE_CHECKING:
             """Send one command and return its raw reply."""
 
 
+#: A program's claim looks so many pages deep, behind tasks that it may not have.
+_LOOKS = 50
+
+
 class Look:
     """What a claim found: ``verdict`` is one of claim.lua's, the other fields belong to it."""
 
-    __slots__ = ("draining", "foreign", "handed", "idle_left", "reason", "ticket", "verdict")
+    __slots__ = ("draining", "foreign", "handed", "idle_left", "more", "reason", "ticket", "verdict")
 
     def __init__(self, reply: list[Any]) -> None:
         self.verdict = reply[0].decode()
@@ -39,6 +43,7 @@ class Look:
         self.reason = ""
         self.idle_left = 0.0
         self.draining = False
+        self.more = False
         if self.verdict in ("held", "task"):
             self.handed = HandOver(reply)
         elif self.verdict == "inspect":
@@ -49,6 +54,7 @@ class Look:
             self.idle_left, self.reason = float(reply[2]), reply[3].decode("utf-8", "replace")
         elif self.verdict == "wait":
             self.idle_left, self.draining = float(reply[2]), reply[3] == b"draining"
+            self.more = reply[3] == b"more"
 
 
 class Beat:
@@ -187,12 +193,16 @@ class Pool:
 
     def register(
         self, worker: str, process: str, session: str, host: str, pid: int, queues: Sequence[str],
-        idle_limit: float, max_tasks: int, cwd: str, versions: tuple[str, str, str],
+        idle_limit: float, max_tasks: int, cwd: str, versions: tuple[str, str, str], offers: str = "",
+        account: str = "default", mode: str = "", supervisor: str = "",
     ) -> tuple[str, Caller]:  # fmt: skip
-        """Make a process a worker; ``new``, ``rebound``, ``attached`` or ``taken``: register.lua."""
+        """Make a process a worker; ``new``, ``rebound``, ``attached`` or ``taken``: register.lua.
+
+        ``offers`` are tokens, separated by spaces (pool/needs.py).
+        """
         reply = self.verdict(
             "register", worker, process, session, host, pid, ",".join(queues), idle_limit, max_tasks, cwd,
-            *versions,
+            *versions, offers, account, mode, supervisor,
         )  # fmt: skip
         return reply[0], Caller(reply[1], reply[2])
 
@@ -233,8 +243,12 @@ class Pool:
         """Look for the worker's next task, waiting or not; foreign jobs are judged on the way: claim.lua."""
         from pool import payload
 
+        looks = 0
         while True:
+            looks += 1
             look = Look(self.run("claim", caller.worker, caller.epoch, ticket, os.urandom(8).hex(), wait))
+            if look.more and not ticket and looks < _LOOKS:
+                continue  # a program asks once, and would be told that there is nothing
             if look.foreign is None:
                 return look
             task_id, data, queue = look.foreign
@@ -326,12 +340,15 @@ class Pool:
 
     # -- a supervisor ---------------------------------------------------------------------------------
 
-    def summon(self, supervisor: str, queues: Sequence[str], seconds: float, session: str = "") -> list[str]:
+    def summon(
+        self, supervisor: str, queues: Sequence[str], seconds: float, session: str = "", offers: str = ""
+    ) -> list[str]:
         """Whether to start a session, or how far that of process key ``session`` has come: summon.lua.
 
-        ``session`` 'off' takes back an earlier ``start`` of which no session came.
+        ``session`` 'off' takes back an earlier ``start`` of which no session came; ``offers`` is what the
+        supervisor's sessions offer (pool/needs.py), with `profile` where it starts them for any.
         """
-        return self.verdict("summon", supervisor, ",".join(queues), seconds, session)
+        return self.verdict("summon", supervisor, ",".join(queues), seconds, session, offers)
 
     # -- the coordinator -----------------------------------------------------------------------------
 

@@ -111,6 +111,10 @@ class Settings(BaseSettings):
     trigger_allow: Names = Field([], description="task fields that a trigger may set beside the safe ones")
     trigger_limit: Size = Field(64 * 1024, description="bytes of a trigger")
 
+    account: str = Field("default", description="whose quota a worker uses: parking and cost go by it")
+    checks: Flag = Field(False, description="run the commands that tasks are checked with")
+    allow_bypass: Flag = Field(False, description="tasks may ask for the mode bypassPermissions here")
+
     claude: str = Field("", description="command that starts Claude Code; empty: claude on PATH")
     project: File = Field("", description="folder in which a supervised session works; empty: this one")
     drain_limit: Duration = Field(600.0, ge=0, description="a supervised session may finish for so long")
@@ -124,6 +128,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} is not a queue name: letters, digits, '.', '_' and '-'")
         if not value:
             raise ValueError("a worker serves at least one queue")
+        return value
+
+    @field_validator("account")
+    @classmethod
+    def _check_account(cls, value: str) -> str:
+        if not units.is_worker_id(value):
+            raise ValueError(f"{value[:60]!r} is not an account: letters, digits, '.', '_' and '-'")
         return value
 
     @classmethod

@@ -22,7 +22,7 @@ _TASK_FIELDS = (
     "status", "description", "origin", "worker_name", "pool_worker", "pool_attempts", "pool_losses",
     "pool_releases", "retries_left", "created_at", "enqueued_at", "started_at", "ended_at", "timeout",
     "dependency_ids", "pool_error", "pool_progress", "pool_not_before", "pool_unique", "pool_token",
-    "allow_dependency_failures",
+    "allow_dependency_failures", "pool_needs",
 )  # fmt: skip
 #: Whether a task runs though a parent has failed.
 _ALLOW = _TASK_FIELDS.index("allow_dependency_failures")
@@ -56,6 +56,8 @@ class TaskView:
     progress: str | None
     unique: str | None
     timeout: int | None
+    #: What its worker must offer (pool/needs.py).
+    needs: list[str] = field(default_factory=list)
     result: Any = None
     artifacts: list[str] = field(default_factory=list)
     #: Of a deferred one: the failed or cancelled tasks because of which it will not run, as things stand.
@@ -94,6 +96,11 @@ class WorkerView:
     #: coord's release and its scripts' version, as this worker runs them.
     coord: str
     scripts: int
+    #: What tasks may need of it (pool/needs.py); whose quota it uses; how its session is run, and by whom.
+    offers: list[str]
+    account: str
+    mode: str
+    supervisor: str
 
 
 @dataclass
@@ -160,6 +167,7 @@ def _task(task_id: str, values: Sequence[bytes | None]) -> TaskView | None:
         after=blocked.ids(f["dependency_ids"]), error=_text(f["pool_error"]) or None,
         progress=_text(f["pool_progress"]) or None,
         unique=_text(f["pool_unique"]) or None, timeout=_whole(f["timeout"]) or None,
+        needs=_text(f["pool_needs"]).split(),
     )  # fmt: skip
 
 
@@ -339,7 +347,7 @@ def unadopted(connection: redis.Redis, limit: int) -> list[str]:
 _WORKER_FIELDS = (
     "epoch", "state", "state_at", "evidence", "claim", "beat_at", "active_at", "idle_limit", "queues",
     "tasks", "host", "pid", "cwd", "session", "draining", "park_until", "registered_at", "parked_at",
-    "coord", "scripts",
+    "coord", "scripts", "offers", "account", "mode", "supervisor",
 )  # fmt: skip
 
 
@@ -420,7 +428,8 @@ def _worker(worker_id: str, f: dict[str, bytes | None], now: float) -> WorkerVie
         pid=_whole(f["pid"]), cwd=_text(f["cwd"]), session=_text(f["session"]), epoch=_whole(f["epoch"]),
         draining=bool(f["draining"]), parked_until=model.utc(until) if until > 0 else None,
         registered_at=model.utc(number("registered_at")), coord=_text(f["coord"]),
-        scripts=_whole(f["scripts"]) or 1,
+        scripts=_whole(f["scripts"]) or 1, offers=_text(f["offers"]).split(),
+        account=_text(f["account"]) or "default", mode=_text(f["mode"]), supervisor=_text(f["supervisor"]),
     )  # fmt: skip
 
 

@@ -97,10 +97,11 @@ def register(pool: scripts.Pool) -> Callable[..., Caller]:
     """Register a worker that has no process; its caller."""
 
     def run(
-        worker: str = "w1", queues: tuple[str, ...] = ("tasks",), idle: float = 600.0, process: str = ""
-    ) -> Caller:
+        worker: str = "w1", queues: tuple[str, ...] = ("tasks",), idle: float = 600.0, process: str = "",
+        offers: str = "",
+    ) -> Caller:  # fmt: skip
         verdict, caller = pool.register(
-            worker, process, "session", "host", 1, list(queues), idle, 0, "/", ("2.12", "3.11", "0.1")
+            worker, process, "session", "host", 1, list(queues), idle, 0, "/", ("2.12", "3.11", "0.1"), offers
         )
         assert verdict in ("new", "attached", "rebound"), verdict
         return caller

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pool import __version__, local, process, units
+from pool import __version__, local, needs, process, units
 from pool.claim import Caller
 from pool.enroll import given_name, host_name, named_in_environment
 from pool.errors import NotRegistered, UsageError
@@ -82,5 +82,6 @@ def attend(settings: Compiled, pool: Pool, identity: Identity) -> Caller:
     _, caller = pool.register(
         identity.caller.worker, "", "", host_name(), os.getppid(), values["queues"], values["idle_limit"], 0,
         os.getcwd(), (settings.rq_version, sys.version.split()[0], __version__),
+        needs.offered(values, os.environ), str(values["account"]),
     )  # fmt: skip
     return Caller(caller.worker, "") if caller.worker == identity.caller.worker else caller

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from coordinator import completing, submission
 from coordinator.commands import common
-from pool import model
+from pool import model, profile
 from pool.errors import UsageError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -43,6 +43,22 @@ _OPTIONS = (
     ),
     click.option("--unique", metavar="KEY", help="Do nothing if a live task has this key."),
     click.option("--check", metavar="COMMAND", help="A command that must pass (kept with the task)."),
+    click.option("--model", metavar="NAME", help="The model of the session that does it."),
+    click.option("--effort", type=click.Choice(profile.EFFORTS), help="How hard that model thinks."),
+    click.option(
+        "--permission-mode",
+        type=click.Choice(profile.PERMISSION_MODES),
+        help="How its session asks for permission (bypassPermissions: see the setting allow_bypass).",
+    ),
+    click.option(
+        "--allowed-tools",
+        multiple=True,
+        metavar="RULE",
+        help="A tool that it may use unasked: 'Bash(git *)'.",
+    ),
+    click.option("--disallowed-tools", multiple=True, metavar="RULE", help="A tool that it may not use."),
+    click.option("--max-turns", type=click.IntRange(1), metavar="N", help="Turns that it may take."),
+    click.option("--budget", type=float, metavar="USD", help="What it may cost, in US dollars."),
 )
 
 
@@ -97,13 +113,23 @@ def prompt(given: str | None, file: str | None) -> str:
         raise UsageError("standard input is not text (UTF-8)") from None
 
 
-def hindrances(ctx: common.Context, queues: Iterable[str]) -> list[str]:
-    """What keeps tasks of these queues from being done now, in lines to warn with."""
-    wanted = set(queues)
+#: What a task waits for where nobody offers what it needs.
+_LACKING = {
+    "check": "runs checks now (setting checks); a task with a check",
+    "bypass": "allows bypassPermissions now (setting allow_bypass); a task that asks for it",
+    "profile": "starts sessions now (`coord worker run`); a task that asks for a model, tools or limits",
+}
+
+
+def hindrances(ctx: common.Context, specs: Sequence[model.TaskSpec]) -> list[str]:
+    """What keeps these tasks from being done now, in lines to warn with."""
+    wanted = {spec.queue or ctx.settings.queue for spec in specs}
     found = [
         f"no worker serves the queue {queue!r} now; what waits there waits for one"
         for queue in submission.unserved(ctx.connection, wanted)
     ]
+    lacking = submission.unoffered(ctx.connection, ctx.settings, specs)
+    found += [f"no worker {_LACKING[token]} waits for one" for token in lacking]
     paused: Any = ctx.connection.smembers("pool:paused")
     held = sorted(wanted & {name.decode() for name in paused})
     return found + [f"the queue {queue!r} is paused: `coord resume {queue}`" for queue in held]

@@ -76,7 +76,7 @@ def add(
         verdict, due = ctx.pool.schedule(name, uuid.uuid4().hex, text, entry.times, first, replace)
         if verdict == "exists":
             raise UsageError(f"a schedule {name!r} exists already: --replace changes it; nothing was changed")
-        warnings = description.hindrances(ctx, [spec.queue or settings.queue])
+        warnings = description.hindrances(ctx, [spec])
         if not ctx.led():
             warnings.append("no coordinator runs, and without one nothing is made: `coord serve`")
     shown = None if due is None else schedules.moment(due)

@@ -71,7 +71,7 @@ def _warnings(
     ctx: common.Context, specs: list[model.TaskSpec], done: list[submission.Submitted]
 ) -> list[str]:
     """What keeps the tasks from being done now, and is not their own business."""
-    found = description.hindrances(ctx, (spec.queue or ctx.settings.queue for spec in specs))
+    found = description.hindrances(ctx, specs)
     parents = sorted({parent for spec in specs if not spec.allow_failure for parent in spec.after})
     for each in view.tasks(ctx.connection, parents):
         if each.status in (model.Status.FAILED, model.Status.CANCELED):

@@ -166,10 +166,22 @@ def _facts(found: view.TaskView, fields: dict[str, Any]) -> dict[str, Any]:
         "timeout": units.span(found.timeout) if found.timeout else "", "directory": fields.get("cwd"),
         "context": ", ".join(files), "after": ", ".join(found.after),
         "blocked": _blocked(found), "unique": found.unique, "check": fields.get("check"),
+        "asks for": _asked(fields.get("profile")), "needs": " ".join(found.needs),
         "created": found.created_at, "not before": found.run_at,
         "started": found.started_at, "ended": found.ended_at, "progress": found.progress,
         "error": found.error, "artifacts": ", ".join(found.artifacts),
     }  # fmt: skip
+
+
+def _asked(profile: object) -> str:
+    """What a task asks of its session, in a line."""
+    if not isinstance(profile, dict):
+        return ""
+    return ", ".join(f"{name} {_list(value)}" for name, value in profile.items())
+
+
+def _list(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _shown(result: object) -> str:

@@ -4,6 +4,7 @@
 -- look; N its further ones), 4 64 random bits (hex), 5 seconds for which the caller will wait on its
 -- doorbell (0: not at all)
 -- A hook's claim is provisional, a helper's is not.
+-- A task with `pool_needs` goes only to a worker whose `offers` hold all of them (lib/worker.lua, suits).
 -- Returns {verdict, ticket, ...}:
 --   'gone', '', state of that registration ('' when it was replaced or forgotten)
 --   'superseded', ticket
@@ -12,14 +13,17 @@
 --   'inspect', ticket, id, data, queue          not of our making: look, then adopt or bury
 --   'stop', ticket, reason                      let it stop: the worker is 'stopped' now
 --   'parked', ticket, seconds (-1: no end known), reason
---   'wait', ticket, idle seconds left, 'draining' or ''    nothing there; the waiter is registered
--- Invariants: a started task has a token and a lease; no double lease. The cost does not depend on
--- the backlog: heads of lists are looked at, and at most SHUNNED entries behind a shunned one.
-local SHUNNED = 16
+--   'wait', ticket, idle seconds left, 'draining', 'more' or ''    nothing there; the waiter is registered
+-- Invariants: a started task has a token and a lease; no double lease.
+-- The cost of a look does not depend on the backlog: HEADS entries of each list, and where none of those
+-- may be had, PAGE further ones, from where the worker's last look has ended (`seek:<queue>` of its hash).
+-- So what lies behind any number of tasks that this worker may not have is found all the same, some
+-- looks later: 'more' says that there is more to look at, and the hook comes back at once.
+local HEADS, PAGE = 16, 64
 local worker = ARGV[1]
 local key = worker_key(worker)
 local f = call('HMGET', key, 'epoch', 'queues', 'ticket', 'draining', 'max_tasks', 'tasks', 'claim',
-  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at')
+  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at', 'offers')
 local epoch, hook = f[1], ARGV[3] ~= ''
 if not epoch or (ARGV[2] ~= '' and ARGV[2] ~= epoch) or not live(worker) then
   return {'gone', '', epoch == ARGV[2] and call('HGET', key, 'state') or ''}
@@ -62,27 +66,51 @@ if hook then
   end
 end
 
-local shunned_until
--- The first entry of a list that may be claimed: id, index, created, kind. What is not queued any
--- more (deleted, cancelled, doubled by RQ's own clean-up) is dropped on the way, and so is a task of
--- another queue: its run would be entered where the fence does not look.
+local shunned_until, more
+-- What keeps a listed task from this worker: 'gone' (it is not queued any more, or in another queue: its
+-- run would be entered where the fence does not look), 'not now' or nil; when it was made, and its kind.
+local function hindrance(id, name)
+  local j = call('HMGET', K.job(id), 'status', 'created_at', 'pool_kind', 'pool_shun', 'pool_shun_until',
+    'origin', 'pool_needs')
+  if j[1] ~= 'queued' or j[6] ~= name then return 'gone' end
+  if j[4] == worker and tonumber(j[5]) > NOW then
+    shunned_until = math.min(shunned_until or tonumber(j[5]), tonumber(j[5]))
+    return 'not now'
+  end
+  if not suits(j[7], f[14]) then return 'not now' end
+  return nil, j[2] or '', j[3]
+end
+
+-- The next page behind the heads of a list: as peek().
+local function beyond(name)
+  local field = 'seek:' .. name
+  local from = tonumber(call('HGET', key, field) or HEADS)
+  for index = from, from + PAGE - 1 do
+    local id = call('LINDEX', K.queue(name), index)
+    if not id then
+      call('HDEL', key, field)
+      return nil
+    end
+    local why, created, kind = hindrance(id, name)
+    if not why then return id, index, created, kind end
+  end
+  call('HSET', key, field, from + PAGE)
+  more = true
+  return nil
+end
+
+-- The first entry of a list that may be claimed: id, index, created, kind. What is gone (deleted,
+-- cancelled, doubled by RQ's own clean-up) is dropped on the way.
 local function peek(name)
   local list, index = K.queue(name), 0
-  while index < SHUNNED do
+  while index < HEADS do
     local id = call('LINDEX', list, index)
     if not id then return nil end
-    local j = call('HMGET', K.job(id), 'status', 'created_at', 'pool_kind', 'pool_shun', 'pool_shun_until',
-      'origin')
-    if j[1] ~= 'queued' or j[6] ~= name then
-      call('LREM', list, 1, id)
-    elseif j[4] == worker and tonumber(j[5]) > NOW then
-      shunned_until = math.min(shunned_until or tonumber(j[5]), tonumber(j[5]))
-      index = index + 1
-    else
-      return id, index, j[2] or '', j[3]
-    end
+    local why, created, kind = hindrance(id, name)
+    if not why then return id, index, created, kind end
+    if why == 'gone' then call('LREM', list, 1, id) else index = index + 1 end
   end
-  return nil
+  return beyond(name)
 end
 
 local id, index, queue, ours
@@ -154,4 +182,5 @@ if hook then
   if call('HGET', key, 'state') ~= 'waiting' then set_state(worker, 'waiting', 'in its Stop hook') end
 end
 if shunned_until then left = math.min(left, math.max(shunned_until - NOW, 0.1)) end
-return {'wait', ticket, stamp(left), f[4] and 'draining' or ''}
+if more then left = math.min(left, 0.1) end
+return {'wait', ticket, stamp(left), f[4] and 'draining' or more and 'more' or ''}

@@ -2,7 +2,8 @@
 -- Make a process (or a program under a name) a worker of the pool.
 -- ARGV: 1 worker, 2 process key ('' for a program without a session), 3 session id, 4 host, 5 pid,
 -- 6 queues (comma-separated), 7 idle limit (s), 8 max tasks, 9 directory, 10 RQ's version,
--- 11 Python's version, 12 coord's version
+-- 11 Python's version, 12 coord's version, 13 what it offers (tokens, separated by spaces: claim.lua),
+-- 14 its account, 15 how its session is run (hook, stream, terminal or ''), 16 its supervisor ('': none)
 -- Returns {'new' | 'rebound' | 'attached', worker, epoch} or {'taken', worker, epoch}: the name
 -- belongs to another live process.
 -- Invariant: a new registration is a new owner; what the old one held is taken back.
@@ -24,15 +25,18 @@ end
 local key = worker_key(worker)
 local known = call('HMGET', key, 'epoch', 'process')
 local deadline = live(worker)
+local function attach()  -- a program that comes back, maybe with other settings
+  call('HSET', key, 'offers', ARGV[13] or '', 'account', ARGV[14] or '')
+  touch(worker)
+  return {'attached', worker, known[1]}
+end
 if known[1] and deadline and known[2] ~= process then
   if process == '' then
-    touch(worker)
-    return {'attached', worker, known[1]}
+    return attach()
   end
   if tonumber(deadline) > NOW then return {'taken', worker, known[1]} end
 elseif known[1] and deadline and process == '' then
-  touch(worker)
-  return {'attached', worker, known[1]}
+  return attach()
 end
 local lost
 if known[1] then
@@ -48,7 +52,8 @@ call('DEL', key)
 call('HSET', key, 'epoch', epoch, 'process', process, 'session', ARGV[3], 'host', ARGV[4], 'pid', ARGV[5],
   'queues', ARGV[6], 'idle_limit', ARGV[7], 'max_tasks', ARGV[8], 'cwd', ARGV[9], 'tasks', 0,
   'registered_at', stamp(NOW), 'active_at', stamp(NOW), 'ticket', ticket, 'coord', ARGV[12],
-  'scripts', VERSION)
+  'scripts', VERSION, 'offers', ARGV[13] or '', 'account', ARGV[14] or '', 'mode', ARGV[15] or '',
+  'supervisor', ARGV[16] or '')
 set_state(worker, 'starting', 'registered')
 if process ~= '' then
   call('SET', 'pool:process:' .. process, worker .. ' ' .. epoch, 'EX', 604800)

@@ -70,7 +70,7 @@ def there(second: Server, other: redis.Redis, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def everything(pool: Pool, conn: redis.Redis, submit: Submit, register: Register) -> Caller:
     """A task in every state, with everything that a task may have."""
-    me, dies = register("w1", ("tasks", "docs")), register("dies", ("docs",))
+    me, dies = register("w1", ("tasks", "docs"), offers="check"), register("dies", ("docs",))
     submit("ends «well» ✓", id="finished", unique="gone", cwd="/srv", check="make", timeout="1h")
     pool.complete(
         me, claimed(pool, me), '{"files": ["a", "ü"]}', [("a.bin", bytes(range(256))), ("b.txt", b"b")]

@@ -87,7 +87,7 @@ local function push(id, queue, front)
   call('HSET', K.job(id), 'status', 'queued', 'enqueued_at', iso(NOW))
   call('SADD', K.queues, K.queue(queue))
   call(front and 'LPUSH' or 'RPUSH', K.queue(queue), id)
-  ring(base_of(queue))
+  ring(base_of(queue), call('HGET', K.job(id), 'pool_needs') or '')
 end
 
 local function schedule(id, queue, at)

@@ -38,23 +38,42 @@ local function unwait(worker, queues)
   call('HDEL', worker_key(worker), 'waiting_until')
 end
 
--- Wake one live waiter that serves the queue; true if there was one.
-local function ring(base)
-  local waiters = 'pool:waiters:' .. base
-  while true do
-    local first = call('ZRANGE', waiters, 0, 0)[1]
+-- Whether a worker that offers this may have a task that needs that: tokens, separated by spaces. A worker
+-- that was started for tasks of one profile takes no others.
+local function suits(needs, offers)
+  needs, offers = ' ' .. (needs or '') .. ' ', ' ' .. (offers or '') .. ' '
+  for token in string.gmatch(needs, '%S+') do
+    if not string.find(offers, ' ' .. token .. ' ', 1, true) then return false end
+  end
+  local own = string.match(offers, ' (profile:%S+) ')
+  return not own or string.find(needs, ' ' .. own .. ' ', 1, true) ~= nil
+end
+
+-- Wake one live waiter that serves the queue (of the first PASSED, one that may have a task with these
+-- needs; nil: any); true if there was one.
+local PASSED = 64
+local function ring(base, needs)
+  local waiters, passed = 'pool:waiters:' .. base, 0
+  while passed < PASSED do
+    local first = call('ZRANGE', waiters, passed, passed)[1]
     if not first then return false end
-    local f = call('HMGET', worker_key(first), 'queues', 'ticket', 'waiting_until')
-    call('ZREM', waiters, first)
-    if f[1] then unwait(first, f[1]) end
-    if f[3] and tonumber(f[3]) > NOW then
-      local bell = 'pool:bell:' .. first .. ':' .. f[2]
-      call('RPUSH', bell, base)
-      call('EXPIRE', bell, 60)
-      call('HSET', worker_key(first), 'rung', base)
-      return true
+    local f = call('HMGET', worker_key(first), 'queues', 'ticket', 'waiting_until', 'offers')
+    local waits = f[3] and tonumber(f[3]) > NOW
+    if waits and needs and not suits(needs, f[4]) then
+      passed = passed + 1
+    else
+      call('ZREM', waiters, first)
+      if f[1] then unwait(first, f[1]) end
+      if waits then
+        local bell = 'pool:bell:' .. first .. ':' .. f[2]
+        call('RPUSH', bell, base)
+        call('EXPIRE', bell, 60)
+        call('HSET', worker_key(first), 'rung', base)
+        return true
+      end
     end
   end
+  return false
 end
 
 -- Wake this very worker's hook, whether or not there is work (drain, idle limit, cancel).
@@ -72,8 +91,9 @@ local function pass_on(worker)
   if not base then return end
   call('HDEL', worker_key(worker), 'rung')
   for _, suffix in ipairs({':high', '', ':low'}) do
-    if call('EXISTS', K.queue(base .. suffix)) == 1 then
-      ring(base)
+    local id = call('LINDEX', K.queue(base .. suffix), 0)
+    if id then
+      ring(base, call('HGET', K.job(id), 'pool_needs') or '')
       return
     end
   end
