@@ -70,7 +70,7 @@ def install(scope: str, settings: Settings, worker: bool = False, copy: bool = F
     base = NOTHING if text is None else merge.original(text, files.read(backup))
     if not here.places:
         _keep(backup, text)
-    files.write(path, merge.added(base, wanted.groups, wanted.rules))
+    files.write(path, merge.added(base, wanted.groups, worker))
     if here.copy and not copy:
         _drop_copy(path)
     return Outcome(str(path), True, backup=str(backup) if backup.exists() else "", copy=_copy(path, copied))

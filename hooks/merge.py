@@ -66,9 +66,14 @@ def found(value: dict[str, Any]) -> Found:
     return here
 
 
-def added(text: str, groups: dict[str, list[dict[str, Any]]], rules: tuple[str, ...]) -> str:
-    """The text with these groups and permission rules at the ends of their lists."""
+def added(text: str, groups: dict[str, list[dict[str, Any]]], worker: bool) -> str:
+    """The text with these groups (and what a worker needs besides) at the ends of their lists."""
     value = jsontext.loads(text)
+    text = _with_hooks(text, value, groups)
+    return _with_env(_with_rules(text, value), value) if worker else text
+
+
+def _with_hooks(text: str, value: dict[str, Any], groups: dict[str, list[dict[str, Any]]]) -> str:
     if "hooks" not in value:
         text = jsontext.insert(text, (), "hooks", groups)
     else:
@@ -78,14 +83,27 @@ def added(text: str, groups: dict[str, list[dict[str, Any]]], rules: tuple[str, 
                 continue
             for group in each:
                 text = jsontext.insert(text, ("hooks", event), "", group)
+    return text
+
+
+def _with_rules(text: str, value: dict[str, Any]) -> str:
     permissions = value.get("permissions", {})
-    missing = [rule for rule in rules if rule not in permissions.get("allow", [])]
+    missing = [rule for rule in template.RULES if rule not in permissions.get("allow", [])]
     if missing and "permissions" not in value:
         return jsontext.insert(text, (), "permissions", {"allow": missing})
     if missing and "allow" not in permissions:
         return jsontext.insert(text, ("permissions",), "allow", missing)
     for rule in missing:
         text = jsontext.insert(text, ("permissions", "allow"), "", rule)
+    return text
+
+
+def _with_env(text: str, value: dict[str, Any]) -> str:
+    if "env" not in value:
+        return jsontext.insert(text, (), "env", template.ENV)
+    for name, wanted in template.ENV.items():
+        if name not in value["env"]:  # a choice of theirs stays
+            text = jsontext.insert(text, ("env",), name, wanted)
     return text
 
 
@@ -102,6 +120,9 @@ def without(text: str, before: dict[str, Any]) -> str:
         for index, rule in reversed(list(enumerate(_at(jsontext.loads(text), path) or []))):
             if rule in template.RULES and rule not in (_at(before, path) or []):
                 text = _cut(text, (*path, index), (path, path[:1]), before)
+        for name, wanted in template.ENV.items():
+            if _at(jsontext.loads(text), ("env", name)) == wanted and _at(before, ("env", name)) is None:
+                text = _cut(text, ("env", name), (("env",),), before)
     return text
 
 
@@ -114,7 +135,7 @@ def original(text: str, backup: str | None) -> str:
             raise ValueError
     except ValueError:
         return without(text, {})  # there was no file, or the backup is damaged
-    if backup is not None and added(backup, here.groups, template.RULES if here.worker else ()) == text:
+    if backup is not None and added(backup, here.groups, here.worker) == text:
         return backup
     return without(text, before)
 
@@ -133,6 +154,8 @@ def _misshapen(value: Any) -> str:
         return "permissions is not an object"
     if not isinstance(permissions.get("allow", []), list):
         return "permissions.allow is not a list"
+    if not isinstance(value.get("env", {}), dict):
+        return "env is not an object"
     return ""
 
 
@@ -140,7 +163,8 @@ def complete(value: dict[str, Any], here: Found, wanted: template.Wanted) -> boo
     """Whether everything wanted is there already, and nothing else of ours."""
     if here.groups != wanted.groups:
         return False
-    return all(rule in (_at(value, ("permissions", "allow")) or []) for rule in wanted.rules)
+    rules, env = _at(value, ("permissions", "allow")) or [], value.get("env", {})
+    return all(rule in rules for rule in wanted.rules) and all(name in env for name in wanted.env)
 
 
 def _cut(text: str, place: jsontext.Path, around: tuple[jsontext.Path, ...], before: dict[str, Any]) -> str:

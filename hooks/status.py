@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hooks import bundle, files, install, merge, template
+from hooks import bundle, cap, files, install, merge, template
 from pool import settings as settings_module
 from pool.errors import CoordError, UsageError
 from pool.settings import Settings
@@ -70,6 +70,12 @@ def look(scope: str, settings: Settings) -> ScopeStatus:
         allowed = value.get("permissions", {}).get("allow", [])
         if any(rule not in allowed for rule in wanted.rules):
             seen.problems.append("the permission rules for coord-worker are missing: a worker will be asked")
+        missing = [name for name in wanted.env if name not in value.get("env", {})]
+        if missing:
+            seen.problems.append(
+                f"{missing[0]} is missing in env: a worker stops after {cap.DEFAULT} tasks in a row that "
+                "need no tool: install again"
+            )
     if value.get("disableAllHooks"):
         seen.problems.append("disableAllHooks is set: the client runs no hook at all")
     return seen

@@ -8,7 +8,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from hooks import runtime, waiting
+from hooks import cap, runtime, waiting
 from pool import brief, units, wire
 from pool.claim import HandOver
 from pool.errors import Outdated, RedisAway
@@ -46,6 +46,9 @@ class Stop:
     def run(self) -> None:
         """Wait until there is something to say, then say it once."""
         try:
+            if cap.reached(self.session, self.hook.payload.get("stop_hook_active") is True):
+                self._at_the_cap()
+                return
             while not self._once():
                 pass
         except wire.Cancelled:
@@ -178,6 +181,19 @@ class Stop:
         )
         self.backoff = min(self.backoff * 2, 5.0)
         return False
+
+    def _at_the_cap(self) -> None:
+        """The client would override a block: nothing is claimed, and what is held goes back."""
+        caller = self.session.caller
+        why = f"this client ends a turn after {cap.limit()} blocks without a tool call"
+        background = bool(self.hook.payload.get("background_tasks"))
+        try:
+            if self.hook.pool.remind(caller, self.session.tools(), background)[0] == "let":
+                return  # it holds a task and would not be blocked
+            self.hook.pool.deregister(caller, died=False, why=why)
+        except RedisAway as error:
+            self.hook.log(f"Stop: {why}, and {error}")  # the keeper goes on; a prompt or its end settles it
+        self._let_go(f"coord: worker {caller.worker} stops: {why} ({cap.VARIABLE}=0 lifts that)")
 
     def _let_go(self, message: str) -> None:
         self.session.save(stopped=True)

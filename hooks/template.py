@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from hooks import cap
 from pool import plugged
 from pool.compiled import NAME, ROOT
 from pool.errors import CoordError
@@ -26,6 +27,9 @@ PLUGIN = "hooks/coord.py"
 #: What lets a worker call its helpers without a question. Both spellings mean the same; which of them the
 #: client writes and reads has changed over its versions.
 RULES = ("Bash(coord-worker:*)", "Bash(coord-worker *)")
+
+#: What lets a worker do any number of tasks that need no tool, one after another.
+ENV = {cap.VARIABLE: "0"}
 
 
 class Spec(NamedTuple):
@@ -108,10 +112,15 @@ class Wanted:
         """The permission rules that go with it."""
         return RULES if self.worker else ()
 
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables that go with it; a session that is no worker keeps the client's own."""
+        return ENV if self.worker else {}
+
     def settings(self) -> dict[str, Any]:
         """All of it as a settings file of its own (for `claude --settings`)."""
         rules = {"permissions": {"allow": list(self.rules)}} if self.rules else {}
-        return {"hooks": self.groups, **rules}
+        return {"hooks": self.groups, **rules, **({"env": self.env} if self.env else {})}
 
 
 def wanted(settings: Settings, worker: bool = False, copy: bool = False) -> Wanted:

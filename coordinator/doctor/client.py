@@ -167,16 +167,15 @@ def login(patient: Patient) -> Iterator[Finding]:
 
 
 def blocks(patient: Patient) -> Iterator[Finding]:
-    """The client ends a turn after 8 blocks in a row: too few for a hook that blocks in order to check."""
-    if patient.settings.stop_mode == "wait":
-        yield ok("waiting costs no block, so the client's cap of 8 does not matter")
-        return
+    """The client ends a turn after 8 blocks in a row without a tool call: no waiting costs one, tasks do."""
     given = [os.environ.get(_CAP)]
     for scope in patient.scopes:
         env = scope.value.get("env")
         given.append(str(env[_CAP]) if isinstance(env, dict) and _CAP in env else None)
     if "0" in given:
-        yield ok(f"{_CAP}=0: the client lets the hook check as often as it will")
+        yield ok(f"{_CAP}=0: the client lets the hook hand over, or check, as often as it will")
+    elif patient.settings.stop_mode == "wait":
+        yield ok("waiting costs no block; after 8 tasks in a row that need no tool a worker stops")
     else:
         yield warning(
             'with stop_mode = "poll" each check is a block, and the client stops a worker after 8 of them',

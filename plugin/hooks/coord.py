@@ -181,14 +181,17 @@ def plugged(home: str, argv: list[str]) -> None:
 
 SETTINGS = {
     'coord': '0.1.0',
-    'format': 2,
+    'format': 3,
     'kinds': {
+        'account': 'str',
         'active_window': 'duration',
+        'allow_bypass': 'bool',
         'artifact_count': 'int',
         'artifact_limit': 'size',
         'backstop': 'duration',
         'batch_limit': 'int',
         'beat': 'duration',
+        'checks': 'bool',
         'claude': 'str',
         'context_limit': 'size',
         'drain_limit': 'duration',
@@ -258,12 +261,15 @@ SETTINGS = {
         'workers_of': 'rq:workers:{}',
     },
     'values': {
+        'account': 'default',
         'active_window': 120.0,
+        'allow_bypass': False,
         'artifact_count': 8,
         'artifact_limit': 1048576,
         'backstop': 86400.0,
         'batch_limit': 100000,
         'beat': 5.0,
+        'checks': False,
         'claude': '',
         'context_limit': 262144,
         'drain_limit': 600.0,
@@ -366,6 +372,50 @@ def _stop_commands(path: str) -> list[str]:
         handlers = group.get("hooks") if isinstance(group, dict) else None
         found += [h.get("command") for h in handlers or [] if isinstance(h, dict)]
     return [command for command in found if isinstance(command, str)]
+'''
+
+MODULES['hooks.cap'] = r'''"""The client's cap: it ends a turn by force that Stop hooks have blocked 8 times without a tool call between.
+
+A task that is handed over then would lie in a session that does nothing. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pool.local import Session
+
+#: Tells the client another number; 0: no cap. `coord hooks install --worker` sets it.
+VARIABLE = "CLAUDE_CODE_STOP_HOOK_BLOCK_CAP"
+
+#: What the client does unless it is told otherwise.
+DEFAULT = 8
+
+
+def limit() -> int:
+    """Blocks in a row that this session's client allows; 0: any number."""
+    try:
+        return max(0, int(os.environ.get(VARIABLE, "")))
+    except ValueError:
+        return DEFAULT
+
+
+def reached(session: Session, active: bool) -> bool:
+    """Whether the client would override a block of this Stop. To be asked once for each Stop.
+
+    ``active``: it comes after a block of some Stop hook, so that the turn is still the same.
+    """
+    most = limit()
+    if not most:
+        return False
+    tools, before = session.tools(), session.data.get("blocks")
+    blocks = 0
+    if active and isinstance(before, int) and session.data.get("blocks_tools") == tools:
+        blocks = before + 1
+    session.save(blocks=blocks, blocks_tools=tools)
+    return blocks >= most
 '''
 
 MODULES['hooks.launcher'] = r'''"""`coord-worker` on the session's PATH, by the interpreter's absolute path. Standard library only."""
@@ -817,7 +867,7 @@ import sys
 import time
 
 
-from hooks import runtime, waiting
+from hooks import cap, runtime, waiting
 from pool import brief, units, wire
 from pool.claim import HandOver
 from pool.errors import Outdated, RedisAway
@@ -855,6 +905,9 @@ class Stop:
     def run(self) -> None:
         """Wait until there is something to say, then say it once."""
         try:
+            if cap.reached(self.session, self.hook.payload.get("stop_hook_active") is True):
+                self._at_the_cap()
+                return
             while not self._once():
                 pass
         except wire.Cancelled:
@@ -987,6 +1040,19 @@ class Stop:
         )
         self.backoff = min(self.backoff * 2, 5.0)
         return False
+
+    def _at_the_cap(self) -> None:
+        """The client would override a block: nothing is claimed, and what is held goes back."""
+        caller = self.session.caller
+        why = f"this client ends a turn after {cap.limit()} blocks without a tool call"
+        background = bool(self.hook.payload.get("background_tasks"))
+        try:
+            if self.hook.pool.remind(caller, self.session.tools(), background)[0] == "let":
+                return  # it holds a task and would not be blocked
+            self.hook.pool.deregister(caller, died=False, why=why)
+        except RedisAway as error:
+            self.hook.log(f"Stop: {why}, and {error}")  # the keeper goes on; a prompt or its end settles it
+        self._let_go(f"coord: worker {caller.worker} stops: {why} ({cap.VARIABLE}=0 lifts that)")
 
     def _let_go(self, message: str) -> None:
         self.session.save(stopped=True)
@@ -1422,7 +1488,7 @@ if TYPE_CHECKING:
 
 #: Raise it when the file's layout or the settings change between two releases: a file of another format or
 #: release is compiled anew.
-FORMAT = 2
+FORMAT = 3
 NAME = "compiled.json"
 #: What a helper that is called by hand keeps in HOME: without any COORD_* variable of that call.
 BY_HAND = "helper.json"
@@ -1435,6 +1501,8 @@ PROCESS_VARIABLES = frozenset(
     (
         "COORD_COMPILED",
         "COORD_CONFIG",
+        "COORD_MODE",
+        "COORD_PROFILE",
         "COORD_SESSION",
         "COORD_SUPERVISED",
         "COORD_WORKER",
@@ -1711,13 +1779,17 @@ from __future__ import annotations
 import os
 import sys
 
-from pool import __version__, local, process, units
+from pool import __version__, local, needs, process, units
 from pool.errors import CoordError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pool.compiled import Compiled
     from pool.scripts import Pool
+
+
+#: How a supervisor runs a session.
+MODES = ("hook", "stream", "terminal")
 
 
 def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) -> local.Session | None:
@@ -1741,6 +1813,7 @@ def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) 
         verdict, caller = pool.register(
             name, process_key, session_id, host, pid, values["queues"], values["idle_limit"],
             values["max_tasks"], cwd, (settings.rq_version, sys.version.split()[0], __version__),
+            needs.offered(values, os.environ), str(values["account"]), mode(), supervisor(),
         )  # fmt: skip
         if verdict != "taken":
             break
@@ -1764,6 +1837,18 @@ def given_name() -> str:
 def named_in_environment() -> str:
     """COORD_WORKER_ID or WORKER_ID, as it stands."""
     return os.environ.get("COORD_WORKER_ID") or os.environ.get("WORKER_ID") or ""
+
+
+def mode() -> str:
+    """How this session is run by its supervisor; '' when it has none."""
+    given = os.environ.get("COORD_MODE", "")
+    return given if given in MODES else ""
+
+
+def supervisor() -> str:
+    """The supervisor's name; '' when there is none."""
+    given = os.environ.get("COORD_SUPERVISED", "")
+    return given if units.is_worker_id(given) else ""
 
 
 def host_name() -> str:
@@ -2228,6 +2313,46 @@ def log(home: str, message: str) -> None:
         return
 '''
 
+MODULES['pool.needs'] = r'''"""What a task needs of its worker, and what a worker offers: tokens, separated by spaces.
+
+`check` is the worker's leave to run the commands that tasks are checked with, `bypass` that to work without
+asking for permissions, `profile:1a2b3c4d` a session started for tasks of one profile (pool/profile.py), which
+takes no others. Standard library only: hooks and helpers register workers.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+CHECK = "check"
+BYPASS = "bypass"
+PROFILE = "profile:"
+
+_HEX = frozenset("0123456789abcdef")
+
+
+def is_profile(text: str) -> bool:
+    """Whether the text may name a profile."""
+    return len(text) == 8 and _HEX.issuperset(text)
+
+
+def offered(values: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """What a worker with these settings and this environment offers."""
+    tokens = [CHECK] if values["checks"] else []
+    tokens += [BYPASS] if values["allow_bypass"] else []
+    profile = environ.get("COORD_PROFILE", "")
+    return " ".join([*tokens, PROFILE + profile] if is_profile(profile) else tokens)
+
+
+def lacking(needs: str, offers: str) -> list[str]:
+    """The needs that are not offered (lib/worker.lua, suits, asks the same)."""
+    there = offers.split()
+    return [token for token in needs.split() if token not in there]
+'''
+
 MODULES['pool.payload'] = r'''"""What a task says, as an RQ job holds it: zlib(JSON [function, null, [], {fields}]).
 
 JSON only, never pickle; the function's name is compared, never imported (design section 4).
@@ -2606,7 +2731,7 @@ EMBEDDED: dict[str, str] = {}
 
 #: Version of the scripts' contract with the keyspace. Raise it with each change of what the keys mean: the
 #: scripts of version N work beside those of N - 1 (docs/operations.md, "Upgrading while it runs").
-VERSION = 2
+VERSION = 3
 
 #: The settings that scripts need.
 LIMITS = (
@@ -2725,10 +2850,14 @@ if TYPE_CHECKING:
             """Send one command and return its raw reply."""
 
 
+#: A program's claim looks so many pages deep, behind tasks that it may not have.
+_LOOKS = 50
+
+
 class Look:
     """What a claim found: ``verdict`` is one of claim.lua's, the other fields belong to it."""
 
-    __slots__ = ("draining", "foreign", "handed", "idle_left", "reason", "ticket", "verdict")
+    __slots__ = ("draining", "foreign", "handed", "idle_left", "more", "reason", "ticket", "verdict")
 
     def __init__(self, reply: list[Any]) -> None:
         self.verdict = reply[0].decode()
@@ -2738,6 +2867,7 @@ class Look:
         self.reason = ""
         self.idle_left = 0.0
         self.draining = False
+        self.more = False
         if self.verdict in ("held", "task"):
             self.handed = HandOver(reply)
         elif self.verdict == "inspect":
@@ -2748,6 +2878,7 @@ class Look:
             self.idle_left, self.reason = float(reply[2]), reply[3].decode("utf-8", "replace")
         elif self.verdict == "wait":
             self.idle_left, self.draining = float(reply[2]), reply[3] == b"draining"
+            self.more = reply[3] == b"more"
 
 
 class Beat:
@@ -2886,12 +3017,16 @@ class Pool:
 
     def register(
         self, worker: str, process: str, session: str, host: str, pid: int, queues: Sequence[str],
-        idle_limit: float, max_tasks: int, cwd: str, versions: tuple[str, str, str],
+        idle_limit: float, max_tasks: int, cwd: str, versions: tuple[str, str, str], offers: str = "",
+        account: str = "default", mode: str = "", supervisor: str = "",
     ) -> tuple[str, Caller]:  # fmt: skip
-        """Make a process a worker; ``new``, ``rebound``, ``attached`` or ``taken``: register.lua."""
+        """Make a process a worker; ``new``, ``rebound``, ``attached`` or ``taken``: register.lua.
+
+        ``offers`` are tokens, separated by spaces (pool/needs.py).
+        """
         reply = self.verdict(
             "register", worker, process, session, host, pid, ",".join(queues), idle_limit, max_tasks, cwd,
-            *versions,
+            *versions, offers, account, mode, supervisor,
         )  # fmt: skip
         return reply[0], Caller(reply[1], reply[2])
 
@@ -2932,8 +3067,12 @@ class Pool:
         """Look for the worker's next task, waiting or not; foreign jobs are judged on the way: claim.lua."""
         from pool import payload
 
+        looks = 0
         while True:
+            looks += 1
             look = Look(self.run("claim", caller.worker, caller.epoch, ticket, os.urandom(8).hex(), wait))
+            if look.more and not ticket and looks < _LOOKS:
+                continue  # a program asks once, and would be told that there is nothing
             if look.foreign is None:
                 return look
             task_id, data, queue = look.foreign
@@ -3025,12 +3164,15 @@ class Pool:
 
     # -- a supervisor ---------------------------------------------------------------------------------
 
-    def summon(self, supervisor: str, queues: Sequence[str], seconds: float, session: str = "") -> list[str]:
+    def summon(
+        self, supervisor: str, queues: Sequence[str], seconds: float, session: str = "", offers: str = ""
+    ) -> list[str]:
         """Whether to start a session, or how far that of process key ``session`` has come: summon.lua.
 
-        ``session`` 'off' takes back an earlier ``start`` of which no session came.
+        ``session`` 'off' takes back an earlier ``start`` of which no session came; ``offers`` is what the
+        supervisor's sessions offer (pool/needs.py), with `profile` where it starts them for any.
         """
-        return self.verdict("summon", supervisor, ",".join(queues), seconds, session)
+        return self.verdict("summon", supervisor, ",".join(queues), seconds, session, offers)
 
     # -- the coordinator -----------------------------------------------------------------------------
 
@@ -4173,7 +4315,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pool import __version__, local, process, units
+from pool import __version__, local, needs, process, units
 from pool.claim import Caller
 from pool.enroll import given_name, host_name, named_in_environment
 from pool.errors import NotRegistered, UsageError
@@ -4250,6 +4392,7 @@ def attend(settings: Compiled, pool: Pool, identity: Identity) -> Caller:
     _, caller = pool.register(
         identity.caller.worker, "", "", host_name(), os.getppid(), values["queues"], values["idle_limit"], 0,
         os.getcwd(), (settings.rq_version, sys.version.split()[0], __version__),
+        needs.offered(values, os.environ), str(values["account"]),
     )  # fmt: skip
     return Caller(caller.worker, "") if caller.worker == identity.caller.worker else caller
 '''
@@ -4643,6 +4786,7 @@ LUA['claim.lua'] = r'''-- include: base stats worker task
 -- look; N its further ones), 4 64 random bits (hex), 5 seconds for which the caller will wait on its
 -- doorbell (0: not at all)
 -- A hook's claim is provisional, a helper's is not.
+-- A task with `pool_needs` goes only to a worker whose `offers` hold all of them (lib/worker.lua, suits).
 -- Returns {verdict, ticket, ...}:
 --   'gone', '', state of that registration ('' when it was replaced or forgotten)
 --   'superseded', ticket
@@ -4651,14 +4795,17 @@ LUA['claim.lua'] = r'''-- include: base stats worker task
 --   'inspect', ticket, id, data, queue          not of our making: look, then adopt or bury
 --   'stop', ticket, reason                      let it stop: the worker is 'stopped' now
 --   'parked', ticket, seconds (-1: no end known), reason
---   'wait', ticket, idle seconds left, 'draining' or ''    nothing there; the waiter is registered
--- Invariants: a started task has a token and a lease; no double lease. The cost does not depend on
--- the backlog: heads of lists are looked at, and at most SHUNNED entries behind a shunned one.
-local SHUNNED = 16
+--   'wait', ticket, idle seconds left, 'draining', 'more' or ''    nothing there; the waiter is registered
+-- Invariants: a started task has a token and a lease; no double lease.
+-- The cost of a look does not depend on the backlog: HEADS entries of each list, and where none of those
+-- may be had, PAGE further ones, from where the worker's last look has ended (`seek:<queue>` of its hash).
+-- So what lies behind any number of tasks that this worker may not have is found all the same, some
+-- looks later: 'more' says that there is more to look at, and the hook comes back at once.
+local HEADS, PAGE = 16, 64
 local worker = ARGV[1]
 local key = worker_key(worker)
 local f = call('HMGET', key, 'epoch', 'queues', 'ticket', 'draining', 'max_tasks', 'tasks', 'claim',
-  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at')
+  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at', 'offers')
 local epoch, hook = f[1], ARGV[3] ~= ''
 if not epoch or (ARGV[2] ~= '' and ARGV[2] ~= epoch) or not live(worker) then
   return {'gone', '', epoch == ARGV[2] and call('HGET', key, 'state') or ''}
@@ -4701,27 +4848,51 @@ if hook then
   end
 end
 
-local shunned_until
--- The first entry of a list that may be claimed: id, index, created, kind. What is not queued any
--- more (deleted, cancelled, doubled by RQ's own clean-up) is dropped on the way, and so is a task of
--- another queue: its run would be entered where the fence does not look.
+local shunned_until, more
+-- What keeps a listed task from this worker: 'gone' (it is not queued any more, or in another queue: its
+-- run would be entered where the fence does not look), 'not now' or nil; when it was made, and its kind.
+local function hindrance(id, name)
+  local j = call('HMGET', K.job(id), 'status', 'created_at', 'pool_kind', 'pool_shun', 'pool_shun_until',
+    'origin', 'pool_needs')
+  if j[1] ~= 'queued' or j[6] ~= name then return 'gone' end
+  if j[4] == worker and tonumber(j[5]) > NOW then
+    shunned_until = math.min(shunned_until or tonumber(j[5]), tonumber(j[5]))
+    return 'not now'
+  end
+  if not suits(j[7], f[14]) then return 'not now' end
+  return nil, j[2] or '', j[3]
+end
+
+-- The next page behind the heads of a list: as peek().
+local function beyond(name)
+  local field = 'seek:' .. name
+  local from = tonumber(call('HGET', key, field) or HEADS)
+  for index = from, from + PAGE - 1 do
+    local id = call('LINDEX', K.queue(name), index)
+    if not id then
+      call('HDEL', key, field)
+      return nil
+    end
+    local why, created, kind = hindrance(id, name)
+    if not why then return id, index, created, kind end
+  end
+  call('HSET', key, field, from + PAGE)
+  more = true
+  return nil
+end
+
+-- The first entry of a list that may be claimed: id, index, created, kind. What is gone (deleted,
+-- cancelled, doubled by RQ's own clean-up) is dropped on the way.
 local function peek(name)
   local list, index = K.queue(name), 0
-  while index < SHUNNED do
+  while index < HEADS do
     local id = call('LINDEX', list, index)
     if not id then return nil end
-    local j = call('HMGET', K.job(id), 'status', 'created_at', 'pool_kind', 'pool_shun', 'pool_shun_until',
-      'origin')
-    if j[1] ~= 'queued' or j[6] ~= name then
-      call('LREM', list, 1, id)
-    elseif j[4] == worker and tonumber(j[5]) > NOW then
-      shunned_until = math.min(shunned_until or tonumber(j[5]), tonumber(j[5]))
-      index = index + 1
-    else
-      return id, index, j[2] or '', j[3]
-    end
+    local why, created, kind = hindrance(id, name)
+    if not why then return id, index, created, kind end
+    if why == 'gone' then call('LREM', list, 1, id) else index = index + 1 end
   end
-  return nil
+  return beyond(name)
 end
 
 local id, index, queue, ours
@@ -4793,7 +4964,8 @@ if hook then
   if call('HGET', key, 'state') ~= 'waiting' then set_state(worker, 'waiting', 'in its Stop hook') end
 end
 if shunned_until then left = math.min(left, math.max(shunned_until - NOW, 0.1)) end
-return {'wait', ticket, stamp(left), f[4] and 'draining' or ''}
+if more then left = math.min(left, 0.1) end
+return {'wait', ticket, stamp(left), f[4] and 'draining' or more and 'more' or ''}
 '''
 
 LUA['complete.lua'] = r'''-- include: base stats worker task
@@ -5362,7 +5534,7 @@ local function push(id, queue, front)
   call('HSET', K.job(id), 'status', 'queued', 'enqueued_at', iso(NOW))
   call('SADD', K.queues, K.queue(queue))
   call(front and 'LPUSH' or 'RPUSH', K.queue(queue), id)
-  ring(base_of(queue))
+  ring(base_of(queue), call('HGET', K.job(id), 'pool_needs') or '')
 end
 
 local function schedule(id, queue, at)
@@ -5617,23 +5789,42 @@ local function unwait(worker, queues)
   call('HDEL', worker_key(worker), 'waiting_until')
 end
 
--- Wake one live waiter that serves the queue; true if there was one.
-local function ring(base)
-  local waiters = 'pool:waiters:' .. base
-  while true do
-    local first = call('ZRANGE', waiters, 0, 0)[1]
+-- Whether a worker that offers this may have a task that needs that: tokens, separated by spaces. A worker
+-- that was started for tasks of one profile takes no others.
+local function suits(needs, offers)
+  needs, offers = ' ' .. (needs or '') .. ' ', ' ' .. (offers or '') .. ' '
+  for token in string.gmatch(needs, '%S+') do
+    if not string.find(offers, ' ' .. token .. ' ', 1, true) then return false end
+  end
+  local own = string.match(offers, ' (profile:%S+) ')
+  return not own or string.find(needs, ' ' .. own .. ' ', 1, true) ~= nil
+end
+
+-- Wake one live waiter that serves the queue (of the first PASSED, one that may have a task with these
+-- needs; nil: any); true if there was one.
+local PASSED = 64
+local function ring(base, needs)
+  local waiters, passed = 'pool:waiters:' .. base, 0
+  while passed < PASSED do
+    local first = call('ZRANGE', waiters, passed, passed)[1]
     if not first then return false end
-    local f = call('HMGET', worker_key(first), 'queues', 'ticket', 'waiting_until')
-    call('ZREM', waiters, first)
-    if f[1] then unwait(first, f[1]) end
-    if f[3] and tonumber(f[3]) > NOW then
-      local bell = 'pool:bell:' .. first .. ':' .. f[2]
-      call('RPUSH', bell, base)
-      call('EXPIRE', bell, 60)
-      call('HSET', worker_key(first), 'rung', base)
-      return true
+    local f = call('HMGET', worker_key(first), 'queues', 'ticket', 'waiting_until', 'offers')
+    local waits = f[3] and tonumber(f[3]) > NOW
+    if waits and needs and not suits(needs, f[4]) then
+      passed = passed + 1
+    else
+      call('ZREM', waiters, first)
+      if f[1] then unwait(first, f[1]) end
+      if waits then
+        local bell = 'pool:bell:' .. first .. ':' .. f[2]
+        call('RPUSH', bell, base)
+        call('EXPIRE', bell, 60)
+        call('HSET', worker_key(first), 'rung', base)
+        return true
+      end
     end
   end
+  return false
 end
 
 -- Wake this very worker's hook, whether or not there is work (drain, idle limit, cancel).
@@ -5651,8 +5842,9 @@ local function pass_on(worker)
   if not base then return end
   call('HDEL', worker_key(worker), 'rung')
   for _, suffix in ipairs({':high', '', ':low'}) do
-    if call('EXISTS', K.queue(base .. suffix)) == 1 then
-      ring(base)
+    local id = call('LINDEX', K.queue(base .. suffix), 0)
+    if id then
+      ring(base, call('HGET', K.job(id), 'pool_needs') or '')
       return
     end
   end
@@ -5958,7 +6150,8 @@ LUA['register.lua'] = r'''-- include: base stats worker task
 -- Make a process (or a program under a name) a worker of the pool.
 -- ARGV: 1 worker, 2 process key ('' for a program without a session), 3 session id, 4 host, 5 pid,
 -- 6 queues (comma-separated), 7 idle limit (s), 8 max tasks, 9 directory, 10 RQ's version,
--- 11 Python's version, 12 coord's version
+-- 11 Python's version, 12 coord's version, 13 what it offers (tokens, separated by spaces: claim.lua),
+-- 14 its account, 15 how its session is run (hook, stream, terminal or ''), 16 its supervisor ('': none)
 -- Returns {'new' | 'rebound' | 'attached', worker, epoch} or {'taken', worker, epoch}: the name
 -- belongs to another live process.
 -- Invariant: a new registration is a new owner; what the old one held is taken back.
@@ -5980,15 +6173,18 @@ end
 local key = worker_key(worker)
 local known = call('HMGET', key, 'epoch', 'process')
 local deadline = live(worker)
+local function attach()  -- a program that comes back, maybe with other settings
+  call('HSET', key, 'offers', ARGV[13] or '', 'account', ARGV[14] or '')
+  touch(worker)
+  return {'attached', worker, known[1]}
+end
 if known[1] and deadline and known[2] ~= process then
   if process == '' then
-    touch(worker)
-    return {'attached', worker, known[1]}
+    return attach()
   end
   if tonumber(deadline) > NOW then return {'taken', worker, known[1]} end
 elseif known[1] and deadline and process == '' then
-  touch(worker)
-  return {'attached', worker, known[1]}
+  return attach()
 end
 local lost
 if known[1] then
@@ -6004,7 +6200,8 @@ call('DEL', key)
 call('HSET', key, 'epoch', epoch, 'process', process, 'session', ARGV[3], 'host', ARGV[4], 'pid', ARGV[5],
   'queues', ARGV[6], 'idle_limit', ARGV[7], 'max_tasks', ARGV[8], 'cwd', ARGV[9], 'tasks', 0,
   'registered_at', stamp(NOW), 'active_at', stamp(NOW), 'ticket', ticket, 'coord', ARGV[12],
-  'scripts', VERSION)
+  'scripts', VERSION, 'offers', ARGV[13] or '', 'account', ARGV[14] or '', 'mode', ARGV[15] or '',
+  'supervisor', ARGV[16] or '')
 set_state(worker, 'starting', 'registered')
 if process ~= '' then
   call('SET', 'pool:process:' .. process, worker .. ' ' .. epoch, 'EX', 604800)
@@ -6285,19 +6482,29 @@ return out
 '''
 
 LUA['summon.lua'] = r'''-- include: base worker
--- Whether a supervisor that has no session should start one now: only when more tasks wait than there
--- are workers about to take them. One is chosen in this very script, so that a task starts one session.
--- ARGV: 1 supervisor, 2 its queues (comma-separated), 3 seconds that a session may take to come up,
--- 4 '' to ask, 'off' to stand down (no session came of it), or the key of its session's process
--- Returns {'start'}, {'wait'}, {'off'}; of a session {'member', worker} once it has claimed or waited,
--- {'coming', worker or ''} before.
--- pool:coming:<queue>: supervisors whose session is on its way, by the moment until which that is believed.
--- pool:ready:<queue>: there for READY seconds after a supervisor has asked: it would serve the queue.
+-- Whether a supervisor should start a session now: only when more tasks wait than there are workers about
+-- to take them, of those that the session may have. One is chosen in this very script, so that a task
+-- starts one session.
+-- ARGV: 1 supervisor (its slot), 2 its queues (comma-separated), 3 seconds that a session may take to come
+-- up, 4 '' to ask, 'off' to stand down (no session came of it), or the key of its session's process,
+-- 5 what its sessions offer: tokens, separated by spaces; 'profile': it starts them for any profile
+-- Returns {'start', needs, task} (the first task that it is started for), {'wait'}, {'off'}; of a session
+-- {'member', worker} once it has claimed or waited, {'coming', worker or ''} before.
+-- pool:coming:<queue>: "<supervisor> <needs>" of those whose session is on its way, by the moment until
+-- which that is believed.
+-- pool:ready:<queue>[:<token>]: there for READY seconds after a supervisor has asked: it would serve the queue.
+-- The cost does not depend on the backlog: of each list, its HEAD and PAGE others are looked at, which
+-- change with the clock; what they say holds for the whole of it.
 local READY = 20
+local HEAD, PAGE = 16, 32
 local COMING = 'pool:coming:'
-local me, bases = ARGV[1], split(ARGV[2])
+local me, bases, offers = ARGV[1], split(ARGV[2]), ARGV[5] or ''
 local function stand_down()
-  for _, base in ipairs(bases) do call('ZREM', COMING .. base, me) end
+  for _, base in ipairs(bases) do
+    for _, member in ipairs(call('ZRANGE', COMING .. base, 0, -1)) do
+      if string.match(member, '^%S*') == me then call('ZREM', COMING .. base, member) end
+    end
+  end
 end
 
 if ARGV[4] == 'off' then
@@ -6311,39 +6518,91 @@ elseif ARGV[4] ~= '' then
   return {'member', name}
 end
 
--- Workers that will look by themselves: those that wait or were just woken, and those just registered.
-local function serving(base)
-  local count = 0
-  for _, worker in ipairs(call('ZRANGE', 'pool:workers', 0, -1)) do
-    local f = call('HMGET', worker_key(worker), 'queues', 'claim', 'draining', 'parked_at', 'waiting_until',
-      'rung', 'state', 'registered_at')
-    local waits = (f[5] and tonumber(f[5]) > NOW) or f[6]
-    local comes = f[7] == 'starting' and tonumber(f[8] or 0) > NOW - tonumber(ARGV[3])
-    if not f[2] and not f[3] and not f[4] and (waits or comes) then
-      for _, each in ipairs(split(f[1])) do
-        if each == base then count = count + 1 end
+-- Whether a session of this supervisor may be started for that: it offers what is needed, and starts
+-- sessions for the profile.
+local function able(needs)
+  for token in string.gmatch(needs, '%S+') do
+    local kind = string.match(token, '^profile:') and 'profile' or token
+    if not string.find(' ' .. offers .. ' ', ' ' .. kind .. ' ', 1, true) then return false end
+  end
+  return true
+end
+
+-- Workers that will look by themselves, with their queues and what they offer: those that wait or were
+-- just woken, and those just registered.
+local lookers
+local function serving(base, needs)
+  if not lookers then
+    lookers = {}
+    for _, worker in ipairs(call('ZRANGE', 'pool:workers', 0, -1)) do
+      local f = call('HMGET', worker_key(worker), 'queues', 'claim', 'draining', 'parked_at', 'waiting_until',
+        'rung', 'state', 'registered_at', 'offers')
+      local waits = (f[5] and tonumber(f[5]) > NOW) or f[6]
+      local comes = f[7] == 'starting' and tonumber(f[8] or 0) > NOW - tonumber(ARGV[3])
+      if not f[2] and not f[3] and not f[4] and (waits or comes) then
+        lookers[#lookers + 1] = {split(f[1]), f[9]}
       end
+    end
+  end
+  local count = 0
+  for _, looker in ipairs(lookers) do
+    for _, each in ipairs(looker[1]) do
+      if each == base and suits(needs, looker[2]) then count = count + 1 end
     end
   end
   return count
 end
 
+-- How many tasks wait in a queue, by what they need; the needs in the order in which they were met; the
+-- first task of each.
+local function waiting(base)
+  local counts, order, firsts = {}, {}, {}
+  for _, suffix in ipairs({':high', '', ':low'}) do
+    local list = K.queue(base .. suffix)
+    local size = call('LLEN', list)
+    if size > 0 then
+      local shown = math.min(size, HEAD + PAGE)
+      local skipped = size > shown and math.floor(NOW * 1000000) % (size - shown + 1) or 0
+      for place = 0, shown - 1 do
+        local id = call('LINDEX', list, place < HEAD and place or place + skipped)
+        local needs = call('HGET', K.job(id), 'pool_needs') or ''
+        if not counts[needs] then
+          counts[needs], firsts[needs] = 0, id
+          order[#order + 1] = needs
+        end
+        counts[needs] = counts[needs] + size / shown
+      end
+    end
+  end
+  return counts, order, firsts
+end
+
 stand_down()
-for _, base in ipairs(bases) do call('SET', 'pool:ready:' .. base, me, 'EX', READY) end
+for _, base in ipairs(bases) do
+  call('SET', 'pool:ready:' .. base, me, 'EX', READY)
+  for token in string.gmatch(offers, '%S+') do
+    call('SET', 'pool:ready:' .. base .. ':' .. token, me, 'EX', READY)
+  end
+end
 if call('EXISTS', K.suspended) == 1 then return {'wait'} end
 for _, base in ipairs(bases) do
-  local waiting = 0
-  for _, suffix in ipairs({':high', '', ':low'}) do
-    waiting = waiting + call('LLEN', K.queue(base .. suffix))
-  end
-  if waiting > 0 and call('SISMEMBER', 'pool:paused', base) == 0 then
+  if call('SISMEMBER', 'pool:paused', base) == 0 then
     call('ZREMRANGEBYSCORE', COMING .. base, '-inf', stamp(NOW))
-    if waiting > call('ZCARD', COMING .. base) + serving(base) then
-      for _, each in ipairs(bases) do
-        call('ZADD', COMING .. each, stamp(NOW + tonumber(ARGV[3])), me)
+    local counts, order, firsts = waiting(base)
+    local coming = {}
+    if call('ZCARD', COMING .. base) > 0 then
+      for _, member in ipairs(call('ZRANGE', COMING .. base, 0, -1)) do
+        local needs = string.match(member, '^%S+ (.*)$') or ''
+        coming[needs] = (coming[needs] or 0) + 1
       end
-      event('summoned', '', me, base, '')
-      return {'start'}
+    end
+    for _, needs in ipairs(order) do
+      if able(needs) and counts[needs] > (coming[needs] or 0) + serving(base, needs) then
+        local until_then, member = stamp(NOW + tonumber(ARGV[3])), needs == '' and me or me .. ' ' .. needs
+        for _, each in ipairs(bases) do call('ZADD', COMING .. each, until_then, member) end
+        event('summoned', firsts[needs], me, base, needs)
+        return {'start', needs, firsts[needs]}
+      end
     end
   end
 end

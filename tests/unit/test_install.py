@@ -263,8 +263,9 @@ def test_what_is_there_stays_and_comes_back_byte_for_byte(
     assert set(ours(after)) == EVENTS
     assert [key for key in after if key in value] == list(value)
     for key, part in value.items():
-        if key not in ("hooks", "permissions"):
+        if key not in ("hooks", "permissions", "env"):
             assert after[key] == part
+    assert after.get("env", {}) == value.get("env", {}) | (template.ENV if options else {})
     for event, groups in value.get("hooks", {}).items():
         assert after["hooks"][event] == groups if not isinstance(groups, list) else True
         if isinstance(groups, list):
@@ -330,6 +331,15 @@ def test_rules_of_ones_own_are_not_taken_out(project: Path, coord: Coord) -> Non
     path.write_text(path.read_text().replace('"ask"', '"deny"'))
     coord("uninstall")
     assert read(path)["permissions"] == {"allow": ["Bash(coord-worker *)"], "deny": ["Bash(rm)"]}
+
+
+def test_a_cap_of_ones_own_stays(project: Path, coord: Coord) -> None:
+    text = '{\n  "env": {"CLAUDE_CODE_STOP_HOOK_BLOCK_CAP": "30"}\n}\n'
+    path = written(project, text)
+    coord("install", "--worker")
+    assert read(path)["env"] == {"CLAUDE_CODE_STOP_HOOK_BLOCK_CAP": "30"} and seen(coord)[0] == 0
+    coord("uninstall")
+    assert path.read_text() == text
 
 
 def test_a_user_who_only_looks_at_older_guides_keeps_what_looks_similar(project: Path, coord: Coord) -> None:
@@ -488,6 +498,7 @@ WRONG = {
     "hooks are a list": ('{"hooks": []}', "hooks is not an object"),
     "Stop is an object": ('{"hooks": {"Stop": {}}}', "hooks.Stop is not a list"),
     "permissions are a list": ('{"permissions": []}', "permissions is not an object"),
+    "env is a list": ('{"env": []}', "env is not an object"),
     "allow is a text": ('{"permissions": {"allow": "all"}}', "permissions.allow is not a list"),
 }
 
@@ -758,6 +769,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str, str]] = {
     "double": (lambda v: v["hooks"]["Stop"].append(v["hooks"]["Stop"][0]), "double", "more than once"),
     "off": (lambda v: v.update(disableAllHooks=True), "ok", "disableAllHooks"),
     "rules": (lambda v: v.pop("permissions"), "ok", "permission rules"),
+    "env": (lambda v: v.pop("env"), "ok", "CLAUDE_CODE_STOP_HOOK_BLOCK_CAP is missing in env"),
     "worker": (
         lambda v: v["hooks"]["Stop"][0]["hooks"][0].update(
             command=v["hooks"]["Stop"][0]["hooks"][0]["command"].removesuffix(" --worker")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -188,6 +189,10 @@ def test_hooks_whose_settings_would_be_written_are_not_fired(well: Well) -> None
 
 def test_no_client(well: Well) -> None:
     well.client.unlink()
+    find = importlib.util.find_spec  # the wheel that brings one may be installed here
+    well.monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "claude_agent_sdk" else find(name)
+    )
     well.env(PATH=os.pathsep.join(each for each in os.environ["PATH"].split(os.pathsep)
                                   if not os.path.exists(os.path.join(each, "claude"))))  # fmt: skip
     well.finds("client.version", seen="there is no `claude` on PATH", remedy="npm install -g")
@@ -241,7 +246,7 @@ def test_a_folder_that_is_not_trusted_yet(well: Well) -> None:
 
 def test_the_cap_of_blocks(well: Well) -> None:
     well.env(COORD_STOP_MODE="poll")
-    well.coord("hooks", "install", "--worker")
+    well.coord("hooks", "install")
     well.finds("client.blocks", seen="after 8 of them", remedy="CLAUDE_CODE_STOP_HOOK_BLOCK_CAP")
     change(well, lambda value: value.update(env={"CLAUDE_CODE_STOP_HOOK_BLOCK_CAP": "0"}))
     well.finds_nothing("--only", "client")
