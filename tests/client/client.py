@@ -20,7 +20,7 @@ from typing import Any
 
 from pool import process
 from tests.client.api import Api
-from tests.client.frames import Frames
+from tests.client.frames import Frame, Frames
 from tests.client.terminal import Terminal
 
 #: Names another Claude Code than the wheel's. (The tests remove what begins with COORD_ or CLAUDE.)
@@ -189,8 +189,12 @@ class Headless:
         """A message on its standard input."""
         message = {"role": "user", "content": prompt}
         frame: dict[str, Any] = {"type": "user", "message": message, "parent_tool_use_id": None}
+        self.write({**frame, "uuid": str(uuid.uuid4())})
+
+    def write(self, frame: Frame) -> None:
+        """A frame on its standard input."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({**frame, "uuid": str(uuid.uuid4())}).encode() + b"\n")
+        self.process.stdin.write(json.dumps(frame).encode() + b"\n")
         self.process.stdin.flush()
 
     def end_input(self) -> None:
