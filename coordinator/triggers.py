@@ -18,7 +18,7 @@ from pool.errors import CoordError, TaskExists, UsageError
 from pool.settings import Settings
 
 #: What any trigger may set.
-SAFE = frozenset(("prompt", "title", "queue", "priority"))
+SAFE = frozenset(("prompt", "title", "queue", "priority", "finish"))
 GROUP = "coord"
 #: Messages of another consumer are taken over after so long (milliseconds).
 _STALE_MS = 5000

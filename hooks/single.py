@@ -2,8 +2,9 @@
 
 hooks/bundle.py puts this text at the head of the copy, and below it the modules, the Lua scripts and
 the settings. The copy answers all six events, and is the keeper (``--keeper ...``), the helper
-(``--helper ...``) and, in the plugin, what its MCP server begins as (``--mcp``). Any Python from 3.11 on
-runs it; this part is kept to what an older one can read, because an older one must leave without a word.
+(``--helper ...``), the runner of a check (``--check ...``) and, in the plugin, what its MCP server begins
+as (``--mcp``). Any Python from 3.11 on runs it; this part is kept to what an older one can read, because
+an older one must leave without a word.
 Standard library only.
 """
 
@@ -148,13 +149,15 @@ def main(argv: list[str]) -> None:
         load("workers.helper").main(argv[2:], "".join(argv[1:2]))
     if argv[:1] == ["--keeper"]:
         sys.exit(load("workers.keeper").main(argv[1:]))
+    if argv[:1] == ["--check"]:
+        sys.exit(load("pool.check").main(argv[1:]))
     load("hooks.runtime").run(handle, argv)
 
 
 def plugged(home: str, argv: list[str]) -> None:
     """Take the plugin's settings; be its MCP server if the arguments say so."""
     load("pool.local").SOURCE = "plugin"  # wherever the client keeps it now
-    hook, server = argv[:1] not in (["--helper"], ["--keeper"]), argv[:1] == ["--mcp"]
+    hook, server = argv[:1] not in (["--helper"], ["--keeper"], ["--check"]), argv[:1] == ["--mcp"]
     if server and not load("hooks.no_tools").role():
         load("hooks.no_tools").serve()
         sys.exit(0)

@@ -9,9 +9,9 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hooks import cap, runtime, waiting
-from pool import brief, units, wire
-from pool.claim import HandOver
-from pool.errors import Outdated, RedisAway
+from pool import brief, local, outbox, settle, units, wire
+from pool.claim import Claim, HandOver
+from pool.errors import ChecksOff, Outdated, RedisAway, StaleClaim
 from pool.scripts import Look
 
 TYPE_CHECKING = False
@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 #: The hook ends itself so long before the client would (seconds).
 MARGIN = 30.0
 #: The scripts that a hook may need after a wait, in which its installation may have been upgraded.
-_LATER = ("claim", "confirm", "release", "remind", "leave", "register", "judge")
+_LATER = (
+    "claim",
+    "confirm",
+    "release",
+    "remind",
+    "leave",
+    "register",
+    "judge",
+    "complete",
+    "checked",
+    "beat",
+)
 
 
 class Stop:
@@ -98,22 +109,114 @@ class Stop:
     def _held(self, look: Look, window: float) -> bool:
         if look.handed is not None and look.handed.provisional:
             return self._task(look, window)
+        claim = look.handed.claim if look.handed is not None else Claim("")
+        desk = self._desk()
+        if desk.pending(claim):  # its check takes longer than the helper could wait
+            return self._settle(desk, claim, None)
+        kept = local.commits(desk.outbox)
+        if kept:  # from an outage: before anything is said about it
+            return self._kept(desk, kept)
+        message = self._message(look)
         background = self.hook.payload.get("background_tasks")
-        reply = self.hook.pool.remind(self.session.caller, self.session.tools(), bool(background))
+        reply = self.hook.pool.remind(
+            self.session.caller, self.session.tools(), bool(background), bool(message)
+        )
+        if reply[0] == "settle":
+            return self._settle(desk, claim, message)
         if reply[0] == "remind":
-            count, task, token, title = reply[1:5]
-            claim = f"{task}.{token}"
+            runtime.say(self._reminder(look, reply))
+        return reply[0] in ("remind", "let")  # else it holds nothing any more: look again
+
+    def _reminder(self, look: Look, reply: list[str]) -> dict[str, object]:
+        count, task, token, title = reply[1:5]
+        return {
+            "decision": "block",
+            "reason": f"You still hold task {task} ({title}). "
+            + brief.report(f"{task}.{token}", self._by_message(look))
+            + f" (reminder {count} of {self.values['reminders']}; `coord-worker context {task}.{token}` "
+            "shows it again).",
+        }
+
+    # -- settling what it holds --------------------------------------------------------------------------
+
+    def _desk(self) -> settle.Desk:
+        return settle.Desk(
+            self.hook.pool,
+            self.values,
+            self.session.caller,
+            os.path.join(self.session.folder, "check"),
+            os.path.join(self.session.folder, "outbox"),
+            session=self.session.key,
+            cwd=str(self.session.data.get("cwd") or self.hook.text("cwd")),
+            pause=self.waiter.until,
+        )
+
+    @staticmethod
+    def _by_message(look: Look) -> bool:
+        return look.handed is not None and look.handed.fields.get("finish") == "message"
+
+    def _message(self, look: Look) -> str:
+        """The session's last message, when that is its task's result; else ''."""
+        return self.hook.text("last_assistant_message").strip() if self._by_message(look) else ""
+
+    def _settle(self, desk: settle.Desk, claim: Claim, message: str | None) -> bool:
+        """Settle what is held, by its last message or (None) by what it has handed in."""
+        patience = max(0.0, self.deadline - time.monotonic())
+        try:
+            if message is None:
+                settled = desk.go_on(patience)
+            else:
+                settled = desk.settle(claim, *settle.of_message(self.values, message), patience)
+        except RedisAway as error:
+            return self._redis_away(str(error))
+        except StaleClaim:
+            return False  # taken away: what is there now is another matter
+        except (ChecksOff, OSError) as error:
+            runtime.say(
+                {"decision": "block", "reason": f"Task {claim.task_id} cannot be completed here: {error}"}
+            )
+            return True
+        return self._said(settled)
+
+    def _said(self, settled: settle.Settled) -> bool:
+        task = settled.claim.task_id
+        if settled.verdict == "again":
             runtime.say(
                 {
-                    "decision": "block",
-                    "reason": f"You still hold task {task} ({title}). Finish it, then run "
-                    f"`coord-worker complete "
-                    f'{claim} --result "..."`, or `coord-worker fail {claim} --reason "..."`, or '
-                    f'`coord-worker release {claim} --reason "..."` (reminder {count} of '
-                    f"{self.values['reminders']}; `coord-worker context {claim}` shows it again).",
+                    "decision": "block", "reason": f"The check of task {task} failed.",
+                    **runtime.context("Stop", settled.text),
                 }
+            )  # fmt: skip
+        elif settled.verdict == "running":
+            runtime.say(
+                {"decision": "block", "reason": f"{settled.text}. End your turn again to wait for it."}
             )
-        return reply[0] in ("remind", "let")  # else it holds nothing any more: look again
+        else:
+            self.session.told()  # what was said of it has no meaning now
+        return settled.verdict in ("again", "running")  # else: look for the next task
+
+    def _kept(self, desk: settle.Desk, paths: list[str]) -> bool:
+        """Commit what an outage has kept on disk."""
+        patience = max(0.0, self.deadline - time.monotonic())
+        for path in paths:
+            commit = outbox.read(path)
+            if commit is None:
+                continue
+            try:
+                if commit.passed:
+                    outbox.send(self.hook.pool, commit)
+                else:
+                    settled = desk.settle(commit.claim, commit.result, commit.artifacts, patience)
+                    if settled.verdict in ("again", "running"):
+                        local.forget(path)
+                        return self._said(settled)
+            except StaleClaim:
+                os.replace(path, path + ".refused")
+                continue
+            except RedisAway as error:
+                return self._redis_away(str(error))
+            local.forget(path)
+        return False
 
     def _task(self, look: Look, window: float) -> bool:
         handed = look.handed

@@ -38,6 +38,10 @@ class Waiter:
         """Sleep, with an eye on the session."""
         self._select([], seconds)
 
+    def until(self, fd: int, seconds: float) -> None:
+        """Sleep until a descriptor (-1: none) is ready, with an eye on the session."""
+        self._select([fd] if fd >= 0 else [], seconds)
+
     def bell(self, connection: wire.Connection, name: str, seconds: float) -> bool:
         """Block on a doorbell; whether it rang."""
 

@@ -77,17 +77,37 @@ def closing(handed: HandOver, fields: dict[str, Any]) -> str:
     """How to report: the exact commands, with the claim in them."""
     claim = handed.claim
     lines = ["## When it is done"]
-    lines.append(f'Run `coord-worker complete {claim} --result "what you did, in a sentence or two"`')
-    lines.append(
-        f"(`--result-file FILE` for a longer result, `--artifact FILE` for files to keep), or "
-        f'`coord-worker fail {claim} --reason "why"` if it cannot be done. Then end your turn.'
-    )
+    if fields.get("finish") == "message":
+        lines.append(
+            "End your turn. Your last message is the result: say in it what you did. (No command is needed.)"
+        )
+        lines.append(f'If it cannot be done, run `coord-worker fail {claim} --reason "why"` before.')
+    else:
+        lines.append(f'Run `coord-worker complete {claim} --result "what you did, in a sentence or two"`')
+        lines.append(
+            f"(`--result-file FILE` for a longer result, `--artifact FILE` for files to keep), or "
+            f'`coord-worker fail {claim} --reason "why"` if it cannot be done. Then end your turn.'
+        )
     timeout = fields.get("timeout")
     if isinstance(timeout, (int, float)) and 0 < timeout <= units.LONGEST:
         lines.append(f"You have {units.span(timeout)}; this is attempt {handed.attempts}.")
     if fields.get("check"):
-        lines.append(f"It will be checked with: {_line(fields['check'])}")
+        lines.append(
+            f"It is done when this passes, which is run then: {_line(fields['check'])} (if it does not, you "
+            "are told what it said, and go on)"
+        )
     return "\n".join(lines)
+
+
+def report(claim: str, by_message: bool) -> str:
+    """How to report, in a reminder."""
+    finish = (
+        "Finish it and end your turn with a message that says what you did, which is its result, or run "
+        if by_message
+        else f'Finish it, then run `coord-worker complete {claim} --result "..."`, or '
+    )
+    fail = f'`coord-worker fail {claim} --reason "..."`'
+    return f'{finish}{fail}, or `coord-worker release {claim} --reason "..."`'
 
 
 def fitted(handed: HandOver, fields: dict[str, Any]) -> str:

@@ -48,7 +48,7 @@ def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) 
         raise CoordError(f"no free name like {name} for this worker")
     session.save(
         worker=caller.worker, epoch=caller.epoch, session_id=session_id or session.data.get("session_id", ""),
-        stopped=False, verdict=verdict,
+        stopped=False, verdict=verdict, cwd=session.data.get("cwd") or cwd,
     )  # fmt: skip
     session.data["keeper"] = session.ensure_keeper(settings.path)
     return session

@@ -69,6 +69,24 @@ class StaleClaim(CoordError):
     exit_code = EXIT_STALE
 
 
+class Unchecked(CoordError):
+    """The task has a check, which must pass before it is complete."""
+
+    def __init__(self, token: str = "", data: bytes = b"", attempts: int = 0) -> None:
+        super().__init__()
+        self.token = token
+        self.data = data
+        self.attempts = attempts
+
+
+class CheckFailed(CoordError):
+    """The task's check did not pass: mend what it says, and complete again."""
+
+
+class ChecksOff(CoordError):
+    """This task has a check, and this worker may run none (setting checks): release it for another."""
+
+
 class NotRegistered(CoordError):
     """This worker is not registered (or was given up on): start a new session, or claim again."""
 

@@ -207,6 +207,14 @@ def commits(folder: str) -> list[str]:
         return []
 
 
+def forget(path: str) -> None:
+    """Remove a file that may be gone already, or on a disk that cannot be written."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return
+
+
 def keeper_argv() -> list[str]:
     """How the interpreter runs the keeper."""
     return ["-I", "-S", COPY, "--keeper"] if COPY else ["-I", "-S", KEEPER]

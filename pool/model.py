@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator, model_validator
 
@@ -116,8 +116,10 @@ class TaskSpec(profile.Profile, BaseModel):
     after: list[str] = []
     allow_failure: bool = False
     unique: str = ""
-    #: A command that must pass before the task is done (kept with the task; run by a later release).
+    #: A command that must pass before the task is done, run where the operator allows it (setting `checks`).
     check: str = ""
+    #: What ends it: `coord-worker complete`, or the end of a turn, whose last message is the result then.
+    finish: Literal["command", "message"] = "command"
 
     def asks(self) -> profile.Profile:
         """What it asks of its session."""
@@ -272,6 +274,7 @@ def record(
             f"permission_mode: {profile.BYPASS} lets a task do anything: the setting allow_bypass allows it"
         )
     given = {"context": inlined, "cwd": spec.cwd or cwd, "check": spec.check,
+             "finish": spec.finish if spec.finish != "command" else "",
              "parents": spec.after, "profile": spec.asks().asked()}  # fmt: skip
     fields |= {name: value for name, value in given.items() if value}
     not_before = spec.run_at if spec.run_at is not None else now + spec.run_in if spec.run_in else None

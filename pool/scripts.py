@@ -11,7 +11,7 @@ import os
 
 from pool import __version__
 from pool.claim import Caller, Claim, HandOver
-from pool.errors import NotRegistered, Outdated, StaleClaim
+from pool.errors import NotRegistered, Outdated, StaleClaim, Unchecked
 from pool.script_text import ScriptTexts, exc_string
 
 TYPE_CHECKING = False
@@ -270,18 +270,49 @@ class Pool:
         return Beat(self.run("beat", caller.worker, caller.epoch, task, token, progress))
 
     def complete(
-        self, caller: Caller, claim: Claim, result: str, artifacts: Sequence[tuple[str, bytes]] = ()
-    ) -> str:
-        """Commit a result (JSON text); ``done`` or ``already``: complete.lua.
+        self, caller: Caller, claim: Claim, result: str, artifacts: Sequence[tuple[str, bytes]] = (),
+        evidence: dict[str, str] | None = None, passed: bool = False,
+    ) -> str:  # fmt: skip
+        """Commit a result (JSON text) and what it is believed by; ``done`` or ``already``: complete.lua.
+
+        ``passed``: the task's check has.
 
         Raises:
             StaleClaim: The claim is not the caller's any more.
+            Unchecked: The task has a check, which comes first; nothing was changed.
         """
         import binascii
 
         blob = binascii.b2a_base64(result.encode(), newline=False)
         flat = [part for pair in artifacts for part in pair]
-        return self._commit("complete", caller, claim, blob, *flat)[0]
+        reply = self.run(
+            "complete", caller.worker, caller.epoch, claim.task_id, claim.token, blob, "1" if passed else "",
+            *_flat(evidence), *flat,
+        )  # fmt: skip
+        if reply[0] == b"check":
+            raise Unchecked(_text(reply[1]), reply[2], int(reply[3]))
+        return self._fenced(claim, [_text(part) for part in reply])[0]
+
+    def checked(
+        self, caller: Caller, claim: Claim, run: str, error: str, evidence: dict[str, str]
+    ) -> tuple[str, int]:
+        """A run of the task's check did not pass: what becomes of it, and how many have not: checked.lua.
+
+        The first is ``again`` (the session goes on), ``queued``, ``scheduled``, ``failed`` or ``already``.
+
+        Raises:
+            StaleClaim: The claim is not the caller's any more.
+        """
+        reply = self._commit("checked", caller, claim, run, error, exc_string(error), *_flat(evidence))
+        return reply[0], int(reply[1]) if reply[1].isdigit() else 0
+
+    def place(self, caller: Caller, claim: Claim, place: str = "") -> str:
+        """Note where a claimed task is worked on (JSON), renewing the claim; what was noted: place.lua.
+
+        Raises:
+            StaleClaim: The claim is not the caller's any more.
+        """
+        return self._commit("place", caller, claim, place)[1]
 
     def fail(self, caller: Caller, claim: Claim, error: str, retry: bool = True) -> list[str]:
         """The attempt failed; ``queued``, ``scheduled``, ``failed`` or ``already``: fail.lua.
@@ -325,12 +356,18 @@ class Pool:
             raise NotRegistered
         return reply[0] == "unparked"
 
-    def remind(self, caller: Caller, tools: str, background: bool) -> list[str]:
-        """A session wants to stop and holds a task: remind.lua."""
-        return self.verdict("remind", caller.worker, caller.epoch, tools, "1" if background else "")
+    def remind(self, caller: Caller, tools: str, background: bool, message: bool = False) -> list[str]:
+        """A session wants to stop and holds a task (``message``: what it said is the result): remind.lua."""
+        given = "1" if background else "", "1" if message else ""
+        return self.verdict("remind", caller.worker, caller.epoch, tools, *given)
 
     def _commit(self, name: str, caller: Caller, claim: Claim, *args: Any) -> list[str]:
-        reply = self.verdict(name, caller.worker, caller.epoch, claim.task_id, claim.token, *args)
+        return self._fenced(
+            claim, self.verdict(name, caller.worker, caller.epoch, claim.task_id, claim.token, *args)
+        )
+
+    @staticmethod
+    def _fenced(claim: Claim, reply: list[str]) -> list[str]:
         if reply[0] == "stale":
             raise StaleClaim(
                 f"task {claim.task_id} is not yours any more ({reply[1]}): drop it, do not commit its "
@@ -387,6 +424,14 @@ def _translated(error: Exception) -> Exception:
 def _moment(at: float | None) -> str:
     """A tick (whole seconds since 1970) for a script; None is never."""
     return "inf" if at is None else f"{at:.17g}"
+
+
+def _flat(pairs: dict[str, str] | None) -> list[str | int]:
+    """Names and texts as a script takes them: how many there are, then each."""
+    found: list[str | int] = [2 * len(pairs or {})]
+    for pair in (pairs or {}).items():
+        found += pair
+    return found
 
 
 def _held(reply: list[str], done: str) -> str:

@@ -106,6 +106,12 @@ class Settings(BaseSettings):
     schedule_grace: Duration = Field(60.0, ge=1, description="ticks no later than this are made, each")
     schedule_limit: Whole = Field(100, ge=1, description="missed ticks that `--catch-up all` makes, at most")
 
+    check_timeout: Duration = Field(600.0, gt=0, description="a task's check may run for so long")
+    check_limit: Whole = Field(3, ge=1, description="so many failed checks end an attempt at a task")
+    check_wait: Duration = Field(90.0, ge=0, description="`coord-worker complete` waits for a check so long")
+    check_output: Size = Field(64 * 1024, description="bytes of a check's output that are kept: the last")
+    worktrees: File = Field("", description="folder of the tasks' git worktrees; empty: HOME/worktrees")
+
     trigger_channel: str = Field("claude-trigger", description="pub/sub channel of triggers")
     trigger_stream: str = Field("claude-triggers", description="stream of durable triggers")
     trigger_allow: Names = Field([], description="task fields that a trigger may set beside the safe ones")

@@ -7,8 +7,8 @@ from typing import Any
 
 from pool import compiled, jsonlite, scripts, wire
 from pool.claim import Caller, Claim
-from pool.errors import NotRegistered, StaleClaim, UsageError
-from workers import identity
+from pool.errors import CheckFailed, NotRegistered, StaleClaim, UsageError
+from workers import desks, identity
 
 
 @cache
@@ -52,6 +52,7 @@ def complete_task(task_id: str, worker_id: str, result: Any = None) -> bool:
     Raises:
         StaleClaim: The task is not this worker's any more: drop it.
         UsageError: The result is no JSON, or too large.
+        CheckFailed: The task's check did not pass; the message has the end of its output.
         RedisAway: Redis cannot be reached.
     """
     settings, _ = _context()
@@ -63,7 +64,11 @@ def complete_task(task_id: str, worker_id: str, result: Any = None) -> bool:
     if len(text.encode()) > settings["result_limit"]:
         limit = f"the limit is {settings['result_limit']:,} (setting result_limit)"
         raise UsageError(f"the result has {len(text.encode()):,} bytes, {limit}")
-    return pool.complete(caller, Claim.parse(task_id), text) == "done"
+    desk = desks.of(settings, pool, identity.Identity(caller, identity.whoami(settings, worker_id).session))
+    settled = desk.settle(Claim.parse(task_id), text)
+    if settled.verdict in ("again", "failed"):
+        raise CheckFailed(settled.text)
+    return settled.verdict == "done"
 
 
 def fail_task(task_id: str, worker_id: str, error: str, retry: bool = True) -> str:

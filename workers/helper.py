@@ -9,10 +9,10 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from pool import brief, compiled, errors, jsonlite, local, payload, scripts, units, wire
+from pool import brief, compiled, errors, jsonlite, outbox, payload, scripts, units, wire
 from pool.claim import Caller, Claim, HandOver
+from workers import desks
 from workers import identity as identity_module
-from workers import keeper
 from workers.options import Options
 
 TYPE_CHECKING = False
@@ -36,6 +36,8 @@ coord-worker: what a worker session says to its pool
 
 CLAIM is TASK.TOKEN as it was handed over; left out, it is the task this worker holds.
 Everywhere: --worker ID (for programs without a session; or COORD_WORKER_ID), --json.
+A task with a check is complete when that passes: `complete` runs it, and says what it printed if it does not
+(exit 1: mend it and complete again); one that takes long is waited for when you end your turn.
 Exit codes: 0 done; 1 failed; 2 bad usage; 3 no task; 4 the claim is not yours any more; 5 Redis away
 (a `complete` is kept on disk then, and sent later).
 """
@@ -107,17 +109,32 @@ class Helper:
         result = self._result()
         artifacts = self._artifacts()
         claim = self._claim()
+        desk = desks.of(self.settings, self.pool, self.me)
         try:
             if not claim.task_id:
                 claim = self._held()
             self._flush()
-            verdict = self.pool.complete(self.me.caller, claim, result, artifacts)
+            settled = desk.settle(claim, result, artifacts, desks.patience(self.settings, self.me))
         except errors.RedisAway as error:
-            return self._keep(claim, result, artifacts, error)
-        said = "was completed already" if verdict == "already" else "is completed"
+            return self._keep(claim, result, artifacts, error, desk.kept)
+        except OSError as error:
+            raise errors.CoordError(
+                f"its check cannot be run: {error.filename or ''}: {error.strerror}"
+            ) from None
+        if settled.verdict in ("again", "failed"):
+            print(f"coord-worker: {settled.text}", file=sys.stderr)
+            if "--json" in self.options.flags:
+                print(jsonlite.dumps({"id": claim.task_id, "status": settled.verdict, "already": False}))
+            return errors.EXIT_FAILED
+        if settled.verdict == "running":
+            text = (
+                f"{settled.text}. End your turn now: it is waited for there, and then the task is complete."
+            )
+            self._print(text, {"id": claim.task_id, "status": "checking", "already": False})
+            return 0
         self._print(
-            f"Task {claim.task_id} {said}. End your turn now.",
-            {"id": claim.task_id, "status": "finished", "already": verdict == "already"},
+            settled.text,
+            {"id": claim.task_id, "status": "finished", "already": settled.verdict == "already"},
         )
         return 0
 
@@ -324,22 +341,20 @@ class Helper:
         return list(found.items())
 
     def _keep(
-        self, claim: Claim, result: str, artifacts: list[tuple[str, bytes]], error: errors.RedisAway
+        self,
+        claim: Claim,
+        result: str,
+        artifacts: list[tuple[str, bytes]],
+        error: errors.RedisAway,
+        path: str,
     ) -> int:
         """Redis is away: the commit is kept on disk, and sent by the keeper (or the next helper)."""
-        import binascii
-
         if not claim.task_id:
             raise errors.RedisAway(f"{error}. Which task is not known without it: name the claim, TASK.TOKEN")
-        commit: dict[str, Any] = {
-            "worker": self.me.caller.worker, "epoch": self.me.caller.epoch, "claim": str(claim),
-            "result": result,
-            "artifacts": [
-                [name, binascii.b2a_base64(data, newline=False).decode()] for name, data in artifacts
-            ],
-        }  # fmt: skip
         try:
-            path = local.save_commit(self.me.outbox(self.settings.home), str(claim), commit)
+            path = path or outbox.keep(
+                self.me.outbox(self.settings.home), self.me.caller, claim, result, artifacts
+            )
         except OSError as problem:
             raise errors.RedisAway(
                 f"{error}; and the result could not be kept on disk: {problem.strerror}"
@@ -359,7 +374,7 @@ class Helper:
         if self.me.session is None:
             folder = self.me.outbox(self.settings.home)
             if os.path.isdir(folder):
-                keeper.flush_folder(folder, self.pool)
+                outbox.flush(folder, self.pool)
 
     def _result_of(self, task_id: str) -> Any:
         import binascii

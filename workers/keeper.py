@@ -15,14 +15,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import select
 
-from pool import brief, compiled, jsonlite, local, process, scripts, wire
-from pool.claim import Caller, Claim
+from pool import brief, check, compiled, local, outbox, process, scripts, wire
+from pool.claim import Caller
 from pool.enroll import enroll
-from pool.errors import CoordError, RedisAway, StaleClaim
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from pool.errors import CoordError, RedisAway
 
 #: Commits of a dead session are tried for so long (seconds), then they stay on disk.
 LAST_WORDS = 600.0
@@ -162,43 +158,7 @@ def flush_outbox(session: local.Session, pool: scripts.Pool) -> None:
     Raises:
         RedisAway: Redis does not take them now either.
     """
-    flush_folder(os.path.join(session.folder, "outbox"), pool)
-
-
-def flush_folder(folder: str, pool: scripts.Pool) -> None:
-    """Send the commits kept in a folder; a refused one is set aside as `.refused`.
-
-    Raises:
-        RedisAway: Redis does not take them now either.
-    """
-    for path in local.commits(folder):
-        try:
-            with open(path, encoding="utf-8") as file:
-                commit: dict[str, Any] = jsonlite.loads(file.read())
-            send_commit(pool, commit)
-            os.unlink(path)
-        except FileNotFoundError:
-            continue  # another process sent it
-        except (StaleClaim, ValueError, KeyError, TypeError):
-            os.replace(path, path + ".refused")  # too late, or damaged: kept for people to look at
-
-
-def send_commit(pool: scripts.Pool, commit: dict[str, Any]) -> str:
-    """Send one commit that was kept on disk; ``done`` or ``already``.
-
-    Raises:
-        StaleClaim: It came too late.
-        RedisAway: Redis does not take it now.
-    """
-    import binascii
-
-    artifacts = [(str(name), binascii.a2b_base64(blob)) for name, blob in commit.get("artifacts", [])]
-    return pool.complete(
-        Caller(str(commit["worker"]), str(commit["epoch"])),
-        Claim.parse(str(commit["claim"])),
-        str(commit["result"]),
-        artifacts,
-    )
+    outbox.flush(os.path.join(session.folder, "outbox"), pool)
 
 
 def _here() -> str:
@@ -211,8 +171,9 @@ def _here() -> str:
 
 def _remove(folder: str) -> None:
     """The session's folder has served its purpose; a refused commit is kept for people to look at."""
-    outbox = os.path.join(folder, "outbox")
-    if os.path.isdir(outbox) and os.listdir(outbox):
+    check.Run(os.path.join(folder, "check")).remove()  # what it had running
+    refused = os.path.join(folder, "outbox")
+    if os.path.isdir(refused) and os.listdir(refused):
         return
     for top, folders, files in os.walk(folder, topdown=False):
         for name in files:

@@ -42,7 +42,16 @@ _OPTIONS = (
         help="It may run for so long (default: the setting task_timeout, 2h).",
     ),
     click.option("--unique", metavar="KEY", help="Do nothing if a live task has this key."),
-    click.option("--check", metavar="COMMAND", help="A command that must pass (kept with the task)."),
+    click.option(
+        "--check",
+        metavar="COMMAND",
+        help="A command that must pass before it is done, run where the setting `checks` allows it.",
+    ),
+    click.option(
+        "--finish",
+        type=click.Choice(["command", "message"]),
+        help="What ends it: `coord-worker complete` (default), or its session's last message, the result.",
+    ),
     click.option("--model", metavar="NAME", help="The model of the session that does it."),
     click.option("--effort", type=click.Choice(profile.EFFORTS), help="How hard that model thinks."),
     click.option(

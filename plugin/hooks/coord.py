@@ -8,8 +8,9 @@
 
 hooks/bundle.py puts this text at the head of the copy, and below it the modules, the Lua scripts and
 the settings. The copy answers all six events, and is the keeper (``--keeper ...``), the helper
-(``--helper ...``) and, in the plugin, what its MCP server begins as (``--mcp``). Any Python from 3.11 on
-runs it; this part is kept to what an older one can read, because an older one must leave without a word.
+(``--helper ...``), the runner of a check (``--check ...``) and, in the plugin, what its MCP server begins
+as (``--mcp``). Any Python from 3.11 on runs it; this part is kept to what an older one can read, because
+an older one must leave without a word.
 Standard library only.
 """
 
@@ -154,13 +155,15 @@ def main(argv: list[str]) -> None:
         load("workers.helper").main(argv[2:], "".join(argv[1:2]))
     if argv[:1] == ["--keeper"]:
         sys.exit(load("workers.keeper").main(argv[1:]))
+    if argv[:1] == ["--check"]:
+        sys.exit(load("pool.check").main(argv[1:]))
     load("hooks.runtime").run(handle, argv)
 
 
 def plugged(home: str, argv: list[str]) -> None:
     """Take the plugin's settings; be its MCP server if the arguments say so."""
     load("pool.local").SOURCE = "plugin"  # wherever the client keeps it now
-    hook, server = argv[:1] not in (["--helper"], ["--keeper"]), argv[:1] == ["--mcp"]
+    hook, server = argv[:1] not in (["--helper"], ["--keeper"], ["--check"]), argv[:1] == ["--mcp"]
     if server and not load("hooks.no_tools").role():
         load("hooks.no_tools").serve()
         sys.exit(0)
@@ -191,6 +194,10 @@ SETTINGS = {
         'backstop': 'duration',
         'batch_limit': 'int',
         'beat': 'duration',
+        'check_limit': 'int',
+        'check_output': 'size',
+        'check_timeout': 'duration',
+        'check_wait': 'duration',
         'checks': 'bool',
         'claude': 'str',
         'context_limit': 'size',
@@ -235,6 +242,7 @@ SETTINGS = {
         'trigger_limit': 'size',
         'trigger_stream': 'str',
         'worker_memory': 'duration',
+        'worktrees': 'file',
     },
     'rq_version': '2.8.0',
     'templates': {
@@ -269,6 +277,10 @@ SETTINGS = {
         'backstop': 86400.0,
         'batch_limit': 100000,
         'beat': 5.0,
+        'check_limit': 3,
+        'check_output': 65536,
+        'check_timeout': 600.0,
+        'check_wait': 90.0,
         'checks': False,
         'claude': '',
         'context_limit': 262144,
@@ -313,6 +325,7 @@ SETTINGS = {
         'trigger_limit': 65536,
         'trigger_stream': 'claude-triggers',
         'worker_memory': 3600.0,
+        'worktrees': '',
     },
 }
 PLUGIN = True
@@ -868,9 +881,9 @@ import time
 
 
 from hooks import cap, runtime, waiting
-from pool import brief, units, wire
-from pool.claim import HandOver
-from pool.errors import Outdated, RedisAway
+from pool import brief, local, outbox, settle, units, wire
+from pool.claim import Claim, HandOver
+from pool.errors import ChecksOff, Outdated, RedisAway, StaleClaim
 from pool.scripts import Look
 
 TYPE_CHECKING = False
@@ -880,7 +893,18 @@ if TYPE_CHECKING:
 #: The hook ends itself so long before the client would (seconds).
 MARGIN = 30.0
 #: The scripts that a hook may need after a wait, in which its installation may have been upgraded.
-_LATER = ("claim", "confirm", "release", "remind", "leave", "register", "judge")
+_LATER = (
+    "claim",
+    "confirm",
+    "release",
+    "remind",
+    "leave",
+    "register",
+    "judge",
+    "complete",
+    "checked",
+    "beat",
+)
 
 
 class Stop:
@@ -957,22 +981,114 @@ class Stop:
     def _held(self, look: Look, window: float) -> bool:
         if look.handed is not None and look.handed.provisional:
             return self._task(look, window)
+        claim = look.handed.claim if look.handed is not None else Claim("")
+        desk = self._desk()
+        if desk.pending(claim):  # its check takes longer than the helper could wait
+            return self._settle(desk, claim, None)
+        kept = local.commits(desk.outbox)
+        if kept:  # from an outage: before anything is said about it
+            return self._kept(desk, kept)
+        message = self._message(look)
         background = self.hook.payload.get("background_tasks")
-        reply = self.hook.pool.remind(self.session.caller, self.session.tools(), bool(background))
+        reply = self.hook.pool.remind(
+            self.session.caller, self.session.tools(), bool(background), bool(message)
+        )
+        if reply[0] == "settle":
+            return self._settle(desk, claim, message)
         if reply[0] == "remind":
-            count, task, token, title = reply[1:5]
-            claim = f"{task}.{token}"
+            runtime.say(self._reminder(look, reply))
+        return reply[0] in ("remind", "let")  # else it holds nothing any more: look again
+
+    def _reminder(self, look: Look, reply: list[str]) -> dict[str, object]:
+        count, task, token, title = reply[1:5]
+        return {
+            "decision": "block",
+            "reason": f"You still hold task {task} ({title}). "
+            + brief.report(f"{task}.{token}", self._by_message(look))
+            + f" (reminder {count} of {self.values['reminders']}; `coord-worker context {task}.{token}` "
+            "shows it again).",
+        }
+
+    # -- settling what it holds --------------------------------------------------------------------------
+
+    def _desk(self) -> settle.Desk:
+        return settle.Desk(
+            self.hook.pool,
+            self.values,
+            self.session.caller,
+            os.path.join(self.session.folder, "check"),
+            os.path.join(self.session.folder, "outbox"),
+            session=self.session.key,
+            cwd=str(self.session.data.get("cwd") or self.hook.text("cwd")),
+            pause=self.waiter.until,
+        )
+
+    @staticmethod
+    def _by_message(look: Look) -> bool:
+        return look.handed is not None and look.handed.fields.get("finish") == "message"
+
+    def _message(self, look: Look) -> str:
+        """The session's last message, when that is its task's result; else ''."""
+        return self.hook.text("last_assistant_message").strip() if self._by_message(look) else ""
+
+    def _settle(self, desk: settle.Desk, claim: Claim, message: str | None) -> bool:
+        """Settle what is held, by its last message or (None) by what it has handed in."""
+        patience = max(0.0, self.deadline - time.monotonic())
+        try:
+            if message is None:
+                settled = desk.go_on(patience)
+            else:
+                settled = desk.settle(claim, *settle.of_message(self.values, message), patience)
+        except RedisAway as error:
+            return self._redis_away(str(error))
+        except StaleClaim:
+            return False  # taken away: what is there now is another matter
+        except (ChecksOff, OSError) as error:
+            runtime.say(
+                {"decision": "block", "reason": f"Task {claim.task_id} cannot be completed here: {error}"}
+            )
+            return True
+        return self._said(settled)
+
+    def _said(self, settled: settle.Settled) -> bool:
+        task = settled.claim.task_id
+        if settled.verdict == "again":
             runtime.say(
                 {
-                    "decision": "block",
-                    "reason": f"You still hold task {task} ({title}). Finish it, then run "
-                    f"`coord-worker complete "
-                    f'{claim} --result "..."`, or `coord-worker fail {claim} --reason "..."`, or '
-                    f'`coord-worker release {claim} --reason "..."` (reminder {count} of '
-                    f"{self.values['reminders']}; `coord-worker context {claim}` shows it again).",
+                    "decision": "block", "reason": f"The check of task {task} failed.",
+                    **runtime.context("Stop", settled.text),
                 }
+            )  # fmt: skip
+        elif settled.verdict == "running":
+            runtime.say(
+                {"decision": "block", "reason": f"{settled.text}. End your turn again to wait for it."}
             )
-        return reply[0] in ("remind", "let")  # else it holds nothing any more: look again
+        else:
+            self.session.told()  # what was said of it has no meaning now
+        return settled.verdict in ("again", "running")  # else: look for the next task
+
+    def _kept(self, desk: settle.Desk, paths: list[str]) -> bool:
+        """Commit what an outage has kept on disk."""
+        patience = max(0.0, self.deadline - time.monotonic())
+        for path in paths:
+            commit = outbox.read(path)
+            if commit is None:
+                continue
+            try:
+                if commit.passed:
+                    outbox.send(self.hook.pool, commit)
+                else:
+                    settled = desk.settle(commit.claim, commit.result, commit.artifacts, patience)
+                    if settled.verdict in ("again", "running"):
+                        local.forget(path)
+                        return self._said(settled)
+            except StaleClaim:
+                os.replace(path, path + ".refused")
+                continue
+            except RedisAway as error:
+                return self._redis_away(str(error))
+            local.forget(path)
+        return False
 
     def _task(self, look: Look, window: float) -> bool:
         handed = look.handed
@@ -1235,6 +1351,10 @@ class Waiter:
         """Sleep, with an eye on the session."""
         self._select([], seconds)
 
+    def until(self, fd: int, seconds: float) -> None:
+        """Sleep until a descriptor (-1: none) is ready, with an eye on the session."""
+        self._select([fd] if fd >= 0 else [], seconds)
+
     def bell(self, connection: wire.Connection, name: str, seconds: float) -> bool:
         """Block on a doorbell; whether it rang."""
 
@@ -1355,17 +1475,37 @@ def closing(handed: HandOver, fields: dict[str, Any]) -> str:
     """How to report: the exact commands, with the claim in them."""
     claim = handed.claim
     lines = ["## When it is done"]
-    lines.append(f'Run `coord-worker complete {claim} --result "what you did, in a sentence or two"`')
-    lines.append(
-        f"(`--result-file FILE` for a longer result, `--artifact FILE` for files to keep), or "
-        f'`coord-worker fail {claim} --reason "why"` if it cannot be done. Then end your turn.'
-    )
+    if fields.get("finish") == "message":
+        lines.append(
+            "End your turn. Your last message is the result: say in it what you did. (No command is needed.)"
+        )
+        lines.append(f'If it cannot be done, run `coord-worker fail {claim} --reason "why"` before.')
+    else:
+        lines.append(f'Run `coord-worker complete {claim} --result "what you did, in a sentence or two"`')
+        lines.append(
+            f"(`--result-file FILE` for a longer result, `--artifact FILE` for files to keep), or "
+            f'`coord-worker fail {claim} --reason "why"` if it cannot be done. Then end your turn.'
+        )
     timeout = fields.get("timeout")
     if isinstance(timeout, (int, float)) and 0 < timeout <= units.LONGEST:
         lines.append(f"You have {units.span(timeout)}; this is attempt {handed.attempts}.")
     if fields.get("check"):
-        lines.append(f"It will be checked with: {_line(fields['check'])}")
+        lines.append(
+            f"It is done when this passes, which is run then: {_line(fields['check'])} (if it does not, you "
+            "are told what it said, and go on)"
+        )
     return "\n".join(lines)
+
+
+def report(claim: str, by_message: bool) -> str:
+    """How to report, in a reminder."""
+    finish = (
+        "Finish it and end your turn with a message that says what you did, which is its result, or run "
+        if by_message
+        else f'Finish it, then run `coord-worker complete {claim} --result "..."`, or '
+    )
+    fail = f'`coord-worker fail {claim} --reason "..."`'
+    return f'{finish}{fail}, or `coord-worker release {claim} --reason "..."`'
 
 
 def fitted(handed: HandOver, fields: dict[str, Any]) -> str:
@@ -1393,6 +1533,345 @@ def _units(text: str) -> int:
 def _line(text: object, longest: int = 300) -> str:
     """A text on one line, without what would steer a terminal."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:longest]
+'''
+
+MODULES['pool.check'] = r'''"""A task's check: a command of its own, run by a process that outlives who asked for it.
+
+``coord-worker complete`` may wait for it for as long as the client lets a command run, and the Stop hook then
+goes on waiting for the very same run (docs/adr/0010). A run has a folder: ``job.json`` (what to run),
+``runner`` and ``group`` (process keys), ``lock`` (held while it runs) and ``done.json`` (what came of it).
+The command is a task's: it runs where the operator allows checks (setting ``checks``), without the secrets
+of the environment. Standard library only; nothing here knows Redis.
+"""
+
+from __future__ import annotations
+
+import _signal
+import os
+import select
+import sys
+import time
+
+
+from pool import jsonlite, local, process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: Time (seconds) that a command has between SIGTERM and SIGKILL.
+GRACE = 2.0
+#: Variables that a check does not get: what begins so, or has one of these words in its name.
+_OURS = ("ANTHROPIC_", "CLAUDE", "COORD_")
+_SECRET = (
+    "TOKEN",
+    "SECRET",
+    "PASSWORD",
+    "PASSWD",
+    "CREDENTIAL",
+    "API_KEY",
+    "APIKEY",
+    "ACCESS_KEY",
+    "PRIVATE_KEY",
+)
+
+
+def environment(environ: dict[str, str]) -> dict[str, str]:
+    """The environment of a check: without logins, the pool's address, and who the session is."""
+    return {
+        name: value for name, value in environ.items()
+        if not name.upper().startswith(_OURS) and not any(word in name.upper() for word in _SECRET)
+    }  # fmt: skip
+
+
+class Outcome:
+    """What came of a run. ``code`` is None when it was ended or could not be started; ``why`` tells."""
+
+    __slots__ = ("code", "cut", "output", "seconds", "why")
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        code = found.get("code")
+        self.code = code if isinstance(code, int) else None
+        self.seconds = float(found.get("seconds") or 0.0)
+        self.output = str(found.get("output") or "")
+        #: Bytes of the output that were left out at its beginning.
+        self.cut = int(found.get("cut") or 0)
+        self.why = str(found.get("why") or "")
+
+    @property
+    def passed(self) -> bool:
+        """Whether the command ended with exit code 0."""
+        return self.code == 0
+
+    @property
+    def said(self) -> str:
+        """How it ended, in a few words."""
+        return self.why or f"exit code {self.code}"
+
+
+class Run:
+    """A run, in its folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+    def _read(self, name: str) -> str:
+        try:
+            with open(self._path(name), encoding="utf-8") as file:
+                return file.read()
+        except OSError:
+            return ""
+
+    def job(self) -> dict[str, Any]:
+        """What is to be run; {} when there is nothing."""
+        return _object(self._read("job.json"))
+
+    def begin(self, command: str, cwd: str, limit: float, keep: int, session: str) -> None:
+        """Begin anew: what ran before is ended. ``session`` is the process key with which the run ends, too.
+
+        Raises:
+            OSError: The disk cannot be written.
+        """
+        self.end()
+        job = {
+            "id": os.urandom(8).hex(), "command": command, "cwd": cwd, "limit": limit, "keep": keep,
+            "session": session,
+        }  # fmt: skip
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        for name in ("done.json", "runner", "group"):
+            _remove(self._path(name))
+        write(self._path("job.json"), jsonlite.dumps(job))
+
+    def outcome(self) -> Outcome | None:
+        """What came of it; None while nothing has."""
+        found = _object(self._read("done.json"))
+        return Outcome(found) if found else None
+
+    def start(self) -> int:
+        """Start the run unless it runs or has ended; its process, 0 when that is another's."""
+        fd = self._lock()
+        if fd < 0:
+            return 0
+        os.close(fd)
+        if self.outcome() is not None:
+            return 0
+        return process.spawn([sys.executable, *runner_argv(), self.folder])
+
+    def runner(self) -> int:
+        """The pid of the process that runs it; 0 when there is none."""
+        key = self._read("runner")
+        return int(key.split("-")[2]) if process.same(key) else 0
+
+    def running(self) -> bool:
+        """Whether somebody runs it."""
+        fd = self._lock()
+        if fd >= 0:
+            os.close(fd)
+        return fd < 0
+
+    def end(self) -> None:
+        """End what runs, all of it."""
+        if not os.path.isdir(self.folder):
+            return
+        runner = self.runner()
+        if runner:
+            _kill(runner, _signal.SIGKILL)
+        stop = time.monotonic() + 5.0  # from fork to exec the command itself holds the lock
+        while self.running() and time.monotonic() < stop:
+            time.sleep(0.01)
+        self.end_group()
+
+    def end_group(self) -> None:
+        """End the command of a runner that was killed."""
+        key = self._read("group")
+        if process.same(key):
+            _kill(-int(key.split("-")[2]), _signal.SIGKILL)
+
+    def remove(self) -> None:
+        """End it and forget it."""
+        self.end()
+        for name in ("job.json", "done.json", "runner", "group", "lock"):
+            _remove(self._path(name))
+
+    def _lock(self) -> int:
+        import fcntl
+
+        try:
+            os.makedirs(self.folder, mode=0o700, exist_ok=True)
+            fd = os.open(self._path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:
+            return -1
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return -1
+        return fd
+
+    # -- the process that runs it ----------------------------------------------------------------------
+
+    def perform(self) -> None:
+        """Run the command to its end, here and now, unless another does; note what came of it."""
+        fd = self._lock()
+        job = self.job()
+        if fd < 0 or self.outcome() is not None or not job:
+            return
+        self.end_group()
+        write(self._path("runner"), process.key(os.getpid()))
+        began = time.monotonic()
+        try:
+            found = _Command(self, job).run()
+        except OSError as error:
+            found = {"why": f"it could not be started: {error.strerror or error}"}
+        if found:
+            found["seconds"] = round(time.monotonic() - began, 3)
+            write(self._path("done.json"), jsonlite.dumps(found))
+        os.close(fd)
+
+
+class _Command:
+    """The command as a process group of its own: standard input closed, output read, time limited."""
+
+    def __init__(self, run: Run, job: dict[str, Any]) -> None:
+        self.run_ = run
+        self.job = job
+        self.tail = bytearray()
+        self.total = 0
+        self.keep = int(job["keep"])
+
+    def run(self) -> dict[str, Any]:
+        """What came of it; {} when its session has died, and nobody wants to know."""
+        cwd = str(self.job["cwd"])
+        if cwd and not os.path.isdir(cwd):
+            return {"why": f"there is no directory {cwd}"}
+        session = str(self.job["session"])
+        watch = process.Watch(int(session.split("-")[2]), session) if session else None
+        reader, writer = os.pipe()
+        pid = self._fork(writer, cwd)
+        os.close(writer)
+        ended = process.Watch(pid)
+        limit = float(self.job["limit"])
+        end = time.monotonic() + limit
+        why, fds = "", [reader]
+        while True:
+            left = end - time.monotonic()
+            if left <= 0:
+                why = f"it ran longer than {limit:g} s"
+            elif watch is not None and not watch.alive():
+                why = "its session is gone"
+            if why or not ended.alive():
+                break
+            watched = [each.fd for each in (ended, watch) if each is not None and each.fd >= 0]
+            ready = select.select(fds + watched, [], [], min(left, 1.0))[0]
+            if reader in ready and not self._read(reader):
+                fds = []  # closed, though the command lives on
+        code = self._end(pid, hurry=not why)
+        os.set_blocking(reader, False)
+        while self._read(reader):
+            pass
+        os.close(reader)
+        if why == "its session is gone":
+            return {}
+        output = bytes(self.tail).decode("utf-8", "replace")
+        return {
+            "code": None if why else code,
+            "why": why,
+            "output": output,
+            "cut": self.total - len(self.tail),
+        }
+
+    def _fork(self, writer: int, cwd: str) -> int:
+        env = environment(dict(os.environ))
+        runner = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            os.setsid()
+            null = os.open(os.devnull, os.O_RDWR)
+            for source, fd in ((null, 0), (writer, 1), (writer, 2)):
+                os.dup2(source, fd)
+            if cwd:
+                os.chdir(cwd)
+            write(self.run_._path("group"), process.key(os.getpid()))
+            if os.getppid() == runner:  # else it was killed just now, and may not know of this one
+                os.execve("/bin/sh", ["sh", "-c", str(self.job["command"])], env)
+        except OSError as error:
+            os.write(2, f"{error}\n".encode())
+        finally:
+            os._exit(126)
+
+    def _read(self, reader: int) -> bool:
+        try:
+            data = os.read(reader, 1 << 16)
+        except BlockingIOError:
+            return False
+        self.total += len(data)
+        self.tail += data
+        del self.tail[: max(0, len(self.tail) - self.keep)]
+        return bool(data)
+
+    def _end(self, pid: int, hurry: bool) -> int:
+        """End what is left of the group, and take the command's exit code."""
+        if not hurry:
+            _kill(-pid, _signal.SIGTERM)
+            end, watch = time.monotonic() + GRACE, process.Watch(pid)
+            while watch.alive() and time.monotonic() < end:
+                time.sleep(0.02)
+        _kill(-pid, _signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def runner_argv() -> list[str]:
+    """How the interpreter runs this."""
+    return ["-I", "-S", local.COPY, "--check"] if local.COPY else ["-I", "-S", os.path.abspath(__file__)]
+
+
+def write(path: str, text: str) -> None:
+    """Write a file whole, readable by its owner.
+
+    Raises:
+        OSError: The disk cannot be written.
+    """
+    fd = os.open(f"{path}.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(f"{path}.part", path)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = jsonlite.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def main(argv: list[str]) -> int:
+    """``check FOLDER``: run what the folder asks for."""
+    Run(argv[0]).perform()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
 '''
 
 MODULES['pool.claim'] = r'''"""Small frozen values: who calls, what it holds, and what it was handed. Standard library only."""
@@ -1822,7 +2301,7 @@ def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) 
         raise CoordError(f"no free name like {name} for this worker")
     session.save(
         worker=caller.worker, epoch=caller.epoch, session_id=session_id or session.data.get("session_id", ""),
-        stopped=False, verdict=verdict,
+        stopped=False, verdict=verdict, cwd=session.data.get("cwd") or cwd,
     )  # fmt: skip
     session.data["keeper"] = session.ensure_keeper(settings.path)
     return session
@@ -1926,6 +2405,24 @@ class StaleClaim(CoordError):
     """This claim is not yours any more: drop the task, do not commit its work, and go on."""
 
     exit_code = EXIT_STALE
+
+
+class Unchecked(CoordError):
+    """The task has a check, which must pass before it is complete."""
+
+    def __init__(self, token: str = "", data: bytes = b"", attempts: int = 0) -> None:
+        super().__init__()
+        self.token = token
+        self.data = data
+        self.attempts = attempts
+
+
+class CheckFailed(CoordError):
+    """The task's check did not pass: mend what it says, and complete again."""
+
+
+class ChecksOff(CoordError):
+    """This task has a check, and this worker may run none (setting checks): release it for another."""
 
 
 class NotRegistered(CoordError):
@@ -2247,6 +2744,14 @@ def commits(folder: str) -> list[str]:
         return []
 
 
+def forget(path: str) -> None:
+    """Remove a file that may be gone already, or on a disk that cannot be written."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return
+
+
 def keeper_argv() -> list[str]:
     """How the interpreter runs the keeper."""
     return ["-I", "-S", COPY, "--keeper"] if COPY else ["-I", "-S", KEEPER]
@@ -2351,6 +2856,104 @@ def lacking(needs: str, offers: str) -> list[str]:
     """The needs that are not offered (lib/worker.lua, suits, asks the same)."""
     there = offers.split()
     return [token for token in needs.split() if token not in there]
+'''
+
+MODULES['pool.outbox'] = r'''"""Commits that Redis has not taken yet: kept on disk, sent when it is back. Standard library only."""
+
+from __future__ import annotations
+
+import binascii
+import os
+
+from pool import jsonlite, local
+from pool.claim import Caller, Claim
+from pool.errors import StaleClaim, Unchecked, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from pool.scripts import Pool
+
+
+def keep(
+    folder: str, caller: Caller, claim: Claim, result: str, artifacts: Sequence[tuple[str, bytes]],
+    evidence: dict[str, str] | None = None, passed: bool = False,
+) -> str:  # fmt: skip
+    """Keep a commit (the result is JSON text; ``passed``: its check has) in an outbox; the path.
+
+    Raises:
+        OSError: The disk cannot be written.
+    """
+    commit: dict[str, Any] = {
+        "worker": caller.worker, "epoch": caller.epoch, "claim": str(claim), "result": result,
+        "artifacts": [[name, binascii.b2a_base64(data, newline=False).decode()] for name, data in artifacts],
+    }  # fmt: skip
+    if evidence:
+        commit["evidence"] = evidence
+    if passed:
+        commit["passed"] = True
+    return local.save_commit(folder, str(claim), commit)
+
+
+class Commit:
+    """A commit as it was kept."""
+
+    __slots__ = ("artifacts", "caller", "claim", "evidence", "passed", "result")
+
+    def __init__(self, kept: dict[str, Any]) -> None:
+        self.caller = Caller(str(kept["worker"]), str(kept["epoch"]))
+        self.claim = Claim.parse(str(kept["claim"]))
+        self.result = str(kept["result"])
+        self.artifacts = [(str(name), binascii.a2b_base64(blob)) for name, blob in kept.get("artifacts", [])]
+        self.evidence: dict[str, str] | None = kept.get("evidence")
+        self.passed = bool(kept.get("passed"))
+
+
+def read(path: str) -> Commit | None:
+    """A commit that was kept; None if it is gone (another process sent it) or was set aside as damaged."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return Commit(jsonlite.loads(file.read()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, UsageError):
+        os.replace(path, path + ".refused")
+        return None
+
+
+def flush(folder: str, pool: Pool) -> None:
+    """Send the commits kept in a folder; a refused one is set aside as `.refused`.
+
+    Raises:
+        RedisAway: Redis does not take them now either.
+    """
+    for path in local.commits(folder):
+        commit = read(path)
+        if commit is None:
+            continue
+        try:
+            send(pool, commit)
+        except Unchecked:
+            continue  # its session's Stop hook runs the check first
+        except StaleClaim:
+            os.replace(path, path + ".refused")  # too late: kept for people to look at
+        else:
+            local.forget(path)
+
+
+def send(pool: Pool, commit: Commit) -> str:
+    """Send one commit that was kept on disk; ``done`` or ``already``.
+
+    Raises:
+        StaleClaim: It came too late.
+        Unchecked: The task has a check, and nobody knew of it while Redis was away.
+        RedisAway: Redis does not take it now.
+    """
+    return pool.complete(
+        commit.caller, commit.claim, commit.result, commit.artifacts, commit.evidence, commit.passed
+    )
 '''
 
 MODULES['pool.payload'] = r'''"""What a task says, as an RQ job holds it: zlib(JSON [function, null, [], {fields}]).
@@ -2737,7 +3340,7 @@ VERSION = 3
 LIMITS = (
     "lease", "provisional", "loss_limit", "release_limit", "release_delay", "release_delay_max",
     "reminders", "task_timeout", "result_ttl", "failure_ttl", "event_limit", "worker_memory", "backstop",
-    "stats_ttl",
+    "stats_ttl", "check_limit",
 )  # fmt: skip
 
 
@@ -2835,7 +3438,7 @@ import os
 
 from pool import __version__
 from pool.claim import Caller, Claim, HandOver
-from pool.errors import NotRegistered, Outdated, StaleClaim
+from pool.errors import NotRegistered, Outdated, StaleClaim, Unchecked
 from pool.script_text import ScriptTexts, exc_string
 
 TYPE_CHECKING = False
@@ -3094,18 +3697,49 @@ class Pool:
         return Beat(self.run("beat", caller.worker, caller.epoch, task, token, progress))
 
     def complete(
-        self, caller: Caller, claim: Claim, result: str, artifacts: Sequence[tuple[str, bytes]] = ()
-    ) -> str:
-        """Commit a result (JSON text); ``done`` or ``already``: complete.lua.
+        self, caller: Caller, claim: Claim, result: str, artifacts: Sequence[tuple[str, bytes]] = (),
+        evidence: dict[str, str] | None = None, passed: bool = False,
+    ) -> str:  # fmt: skip
+        """Commit a result (JSON text) and what it is believed by; ``done`` or ``already``: complete.lua.
+
+        ``passed``: the task's check has.
 
         Raises:
             StaleClaim: The claim is not the caller's any more.
+            Unchecked: The task has a check, which comes first; nothing was changed.
         """
         import binascii
 
         blob = binascii.b2a_base64(result.encode(), newline=False)
         flat = [part for pair in artifacts for part in pair]
-        return self._commit("complete", caller, claim, blob, *flat)[0]
+        reply = self.run(
+            "complete", caller.worker, caller.epoch, claim.task_id, claim.token, blob, "1" if passed else "",
+            *_flat(evidence), *flat,
+        )  # fmt: skip
+        if reply[0] == b"check":
+            raise Unchecked(_text(reply[1]), reply[2], int(reply[3]))
+        return self._fenced(claim, [_text(part) for part in reply])[0]
+
+    def checked(
+        self, caller: Caller, claim: Claim, run: str, error: str, evidence: dict[str, str]
+    ) -> tuple[str, int]:
+        """A run of the task's check did not pass: what becomes of it, and how many have not: checked.lua.
+
+        The first is ``again`` (the session goes on), ``queued``, ``scheduled``, ``failed`` or ``already``.
+
+        Raises:
+            StaleClaim: The claim is not the caller's any more.
+        """
+        reply = self._commit("checked", caller, claim, run, error, exc_string(error), *_flat(evidence))
+        return reply[0], int(reply[1]) if reply[1].isdigit() else 0
+
+    def place(self, caller: Caller, claim: Claim, place: str = "") -> str:
+        """Note where a claimed task is worked on (JSON), renewing the claim; what was noted: place.lua.
+
+        Raises:
+            StaleClaim: The claim is not the caller's any more.
+        """
+        return self._commit("place", caller, claim, place)[1]
 
     def fail(self, caller: Caller, claim: Claim, error: str, retry: bool = True) -> list[str]:
         """The attempt failed; ``queued``, ``scheduled``, ``failed`` or ``already``: fail.lua.
@@ -3149,12 +3783,18 @@ class Pool:
             raise NotRegistered
         return reply[0] == "unparked"
 
-    def remind(self, caller: Caller, tools: str, background: bool) -> list[str]:
-        """A session wants to stop and holds a task: remind.lua."""
-        return self.verdict("remind", caller.worker, caller.epoch, tools, "1" if background else "")
+    def remind(self, caller: Caller, tools: str, background: bool, message: bool = False) -> list[str]:
+        """A session wants to stop and holds a task (``message``: what it said is the result): remind.lua."""
+        given = "1" if background else "", "1" if message else ""
+        return self.verdict("remind", caller.worker, caller.epoch, tools, *given)
 
     def _commit(self, name: str, caller: Caller, claim: Claim, *args: Any) -> list[str]:
-        reply = self.verdict(name, caller.worker, caller.epoch, claim.task_id, claim.token, *args)
+        return self._fenced(
+            claim, self.verdict(name, caller.worker, caller.epoch, claim.task_id, claim.token, *args)
+        )
+
+    @staticmethod
+    def _fenced(claim: Claim, reply: list[str]) -> list[str]:
         if reply[0] == "stale":
             raise StaleClaim(
                 f"task {claim.task_id} is not yours any more ({reply[1]}): drop it, do not commit its "
@@ -3213,12 +3853,306 @@ def _moment(at: float | None) -> str:
     return "inf" if at is None else f"{at:.17g}"
 
 
+def _flat(pairs: dict[str, str] | None) -> list[str | int]:
+    """Names and texts as a script takes them: how many there are, then each."""
+    found: list[str | int] = [2 * len(pairs or {})]
+    for pair in (pairs or {}).items():
+        found += pair
+    return found
+
+
 def _held(reply: list[str], done: str) -> str:
     return reply[0] if reply[0] != "ok" else done if reply[1] == "1" else "as before"
 
 
 def _text(part: Any) -> str:
     return part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part)
+'''
+
+MODULES['pool.settle'] = r'''"""How a task is settled by its worker: its check is run if it has one, then its result is committed.
+
+One way for all who can say that a task is done: ``coord-worker complete``, the Stop hook and a supervisor.
+What was handed in lies in the desk's folder (``offer.json``) while the check runs, so that another process
+can go on with it. Standard library only.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+import select
+import time
+
+from pool import check, jsonlite, local, outbox, process, units
+from pool.claim import Claim
+from pool.errors import ChecksOff, RedisAway, StaleClaim, Unchecked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from pool.claim import Caller
+    from pool.scripts import Pool
+
+    Artifacts = Sequence[tuple[str, bytes]]
+
+#: Characters of a check's output that a session is told: the last ones.
+TOLD = 6000
+#: A check's process that is killed is started anew so often.
+_STARTS = 3
+
+
+class Settled:
+    """What became of it, and the words for the session.
+
+    ``verdict``: ``done``; ``already`` (it was, before); ``again`` (its check failed: go on); ``failed`` (that
+    was once too often); ``running`` (the check is not done yet: ``Desk.go_on`` waits on).
+    """
+
+    __slots__ = ("claim", "text", "verdict")
+
+    def __init__(self, verdict: str, claim: Claim, text: str) -> None:
+        self.verdict = verdict
+        self.claim = claim
+        self.text = text
+
+
+def of_message(values: Mapping[str, Any], text: str) -> tuple[str, list[tuple[str, bytes]]]:
+    """A last message as a task's result (JSON text); one that is too long is kept as an artifact, and cut."""
+    result = jsonlite.dumps(text)
+    limit = values["result_limit"]
+    if len(result.encode()) <= limit:
+        return result, []
+    data = text.encode()[: values["artifact_limit"]]
+    kept = [("message.md", data)] if values["artifact_count"] else []
+    note = f"\n[... cut: the message has {len(text)} characters" + (", see message.md]" if kept else "]")
+    head = text[: max(0, limit // 6 - len(note))]  # a character takes 6 bytes of JSON at most
+    return jsonlite.dumps(head + note), kept
+
+
+class Desk:
+    """A worker's place to settle what it holds. ``folder`` is its own, and so is ``outbox``."""
+
+    def __init__(
+        self, pool: Pool, values: Mapping[str, Any], caller: Caller, folder: str, outbox_folder: str,
+        session: str = "", cwd: str = "", pause: Callable[[int, float], object] | None = None,
+    ) -> None:  # fmt: skip
+        """``session``: the process key with which a check ends; ``cwd``: where a task without one is done.
+
+        ``pause(fd, seconds)`` waits for a descriptor (-1: none); it may raise, and the check runs on.
+        """
+        self.pool = pool
+        self.values = values
+        self.caller = caller
+        self.folder = folder
+        self.outbox = outbox_folder
+        self.session = session
+        self.cwd = cwd
+        self.pause = pause or _pause
+        self.run = check.Run(folder)
+        #: Where a commit was kept while Redis was away.
+        self.kept = ""
+
+    # -- handing in --------------------------------------------------------------------------------------
+
+    def settle(
+        self, claim: Claim, result: str, artifacts: Artifacts = (), patience: float = float("inf"),
+    ) -> Settled:  # fmt: skip
+        """Settle a task with this result (JSON text), waiting at most so long (s) for its check.
+
+        Raises:
+            StaleClaim: The claim is not the caller's any more.
+            ChecksOff: It has a check, and this worker may run none.
+            RedisAway: Redis did not answer. Where the check has passed the commit is in the outbox by then.
+            OSError: The disk cannot be written, and without it no check can be run.
+        """
+        before = self._offer()
+        if before and _same(before, claim) and before.get("result") == result:
+            return self.go_on(patience)
+        evidence = self._evidence(claim)
+        try:
+            verdict = self.pool.complete(self.caller, claim, result, artifacts, evidence)
+        except Unchecked as first:
+            if not self.values["checks"]:
+                raise ChecksOff from None
+            self._hand_in(Claim(claim.task_id, first.token), first, result, artifacts, evidence)
+            return self.go_on(patience)
+        self._clear()
+        return _done(verdict, claim)
+
+    def pending(self, claim: Claim) -> bool:
+        """Whether a result of this very claim waits for its check."""
+        return _same(self._offer(), claim)
+
+    def go_on(self, patience: float = float("inf")) -> Settled:
+        """Go on with what was handed in: as settle()."""
+        offer = self._offer()
+        claim = Claim.parse(str(offer.get("claim", "")))
+        try:
+            outcome = self._wait(offer, claim, patience)
+            if outcome is None:
+                return Settled("running", claim, f"The check of task {claim.task_id} is still running")
+            settled = self._commit(offer, claim, outcome)
+        except StaleClaim:
+            self._clear()
+            raise
+        self._clear()
+        return settled
+
+    def _hand_in(
+        self, claim: Claim, first: Unchecked, result: str, artifacts: Artifacts, evidence: dict[str, str]
+    ) -> None:
+        from pool import payload
+
+        fields = payload.decode(first.data)
+        files = [[name, binascii.b2a_base64(data, newline=False).decode()] for name, data in artifacts]
+        offer: dict[str, Any] = {
+            "claim": str(claim), "result": result, "evidence": evidence, "attempt": first.attempts,
+            "check": str(fields.get("check") or ""), "finish": str(fields.get("finish") or ""),
+            "artifacts": files,
+        }  # fmt: skip
+        cwd = self._place(claim) or str(fields.get("cwd") or "") or self.cwd
+        self.run.begin(
+            offer["check"], cwd, self.values["check_timeout"], self.values["check_output"], self.session
+        )
+        check.write(os.path.join(self.folder, "offer.json"), jsonlite.dumps(offer))
+
+    # -- the check ---------------------------------------------------------------------------------------
+
+    def _wait(self, offer: dict[str, Any], claim: Claim, patience: float) -> check.Outcome | None:
+        """The outcome; None when it has not come in time."""
+        end = time.monotonic() + patience
+        beat_at, starts = 0.0, 0
+        watch: process.Watch | None = None
+        try:
+            while True:
+                outcome = self.run.outcome()
+                if outcome is not None:
+                    return outcome
+                now = time.monotonic()
+                if now >= beat_at:  # before the first start as well: the claim may be lost already
+                    self._beat(claim, f"its check runs: {offer['check']}" if not beat_at else "")
+                    beat_at = now + self.values["beat"]
+                if now >= end:
+                    return None
+                if not self.run.running():
+                    if self.run.outcome() is not None:
+                        continue
+                    if starts == _STARTS:
+                        return check.Outcome({"why": "it was killed again and again"})
+                    starts += bool(self.run.start())
+                pid = self.run.runner()
+                if pid and (watch is None or not watch.alive()):
+                    watch = process.Watch(pid)
+                seen = watch is not None and watch.alive()
+                left = min(end, beat_at) - now
+                self.pause(watch.fd if watch and seen else -1, min(left, 1.0 if seen else 0.02))
+        finally:
+            if watch is not None:
+                watch.close()
+
+    def _beat(self, claim: Claim, progress: str) -> None:
+        try:
+            answer = self.pool.beat(self.caller, claim, progress[:1000])
+        except RedisAway:
+            return  # the lease runs on; it is the commit that counts
+        if answer.verdict != "ok":
+            self._clear()
+            raise StaleClaim(
+                f"task {claim.task_id} is not yours any more ({answer.why or 'its worker was given up on'}): "
+                "drop it, do not commit its work, and go on"
+            )
+
+    def _commit(self, offer: dict[str, Any], claim: Claim, outcome: check.Outcome) -> Settled:
+        """The transition that the outcome makes."""
+        evidence = {**offer.get("evidence", {}), "check": self._report(offer, outcome)}
+        if not outcome.passed:
+            return self._refused(offer, claim, outcome, evidence)
+        artifacts = [(str(name), binascii.a2b_base64(blob)) for name, blob in offer.get("artifacts", [])]
+        try:
+            verdict = self.pool.complete(
+                self.caller, claim, offer["result"], artifacts, evidence, passed=True
+            )
+        except RedisAway:
+            self.kept = outbox.keep(
+                self.outbox, self.caller, claim, offer["result"], artifacts, evidence, passed=True
+            )
+            self._clear()
+            raise
+        return _done(verdict, claim)
+
+    def _report(self, offer: dict[str, Any], outcome: check.Outcome) -> str:
+        return jsonlite.dumps(
+            {
+                "command": offer["check"], "passed": outcome.passed, "code": outcome.code, "why": outcome.why,
+                "seconds": outcome.seconds, "output": outcome.output, "cut": outcome.cut,
+                "attempt": offer["attempt"], "worker": self.caller.worker,
+            }
+        )  # fmt: skip
+
+    def _refused(
+        self, offer: dict[str, Any], claim: Claim, outcome: check.Outcome, evidence: dict[str, str]
+    ) -> Settled:
+        tail = outcome.output.rstrip()[-TOLD:]
+        what = f"{outcome.said}, after {units.span(outcome.seconds)}"
+        error = f"its check failed ({what}): {offer['check']}\n{tail}"
+        verdict, count = self.pool.checked(
+            self.caller, claim, str(self.run.job().get("id", "")), error, evidence
+        )
+        counted = f"; failed check {count} of {self.values['check_limit']}" if count else ""
+        said = f"The check of task {claim.task_id} failed ({what}{counted}): `{offer['check']}`"
+        fence = "```"
+        while fence in tail:
+            fence += "`"
+        shown = f"\nThe end of its output:\n{fence}\n{tail}\n{fence}" if tail else "\nIt printed nothing."
+        if verdict == "again":
+            how = (
+                "end your turn: your last message is the result"
+                if offer["finish"] == "message"
+                else f'run `coord-worker complete {claim} --result "..."` again'
+            )
+            return Settled("again", claim, f"{said}{shown}\nMend it, then {how}.")
+        became = "will be tried again" if verdict in ("queued", "scheduled") else "has failed"
+        return Settled("failed", claim, f"{said}{shown}\nThe task {became}. End your turn.")
+
+    # -- parts ---------------------------------------------------------------------------------------------
+
+    def _evidence(self, claim: Claim) -> dict[str, str]:
+        return {}
+
+    def _place(self, claim: Claim) -> str:
+        return ""
+
+    def _offer(self) -> dict[str, Any]:
+        try:
+            with open(os.path.join(self.folder, "offer.json"), encoding="utf-8") as file:
+                value = jsonlite.loads(file.read())
+        except (OSError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def _clear(self) -> None:
+        """Forget what was handed in, and end its check."""
+        if os.path.isdir(self.folder):
+            self.run.remove()
+            local.forget(os.path.join(self.folder, "offer.json"))
+
+
+def _same(offer: dict[str, Any], claim: Claim) -> bool:
+    known = str(offer.get("claim", ""))
+    return bool(known) and (
+        known == str(claim) or (not claim.token and known.partition(".")[0] == claim.task_id)
+    )
+
+
+def _done(verdict: str, claim: Claim) -> Settled:
+    said = "was completed already" if verdict == "already" else "is completed"
+    return Settled(verdict, claim, f"Task {claim.task_id} {said}. End your turn now.")
+
+
+def _pause(fd: int, seconds: float) -> None:
+    select.select([fd] if fd >= 0 else [], [], [], max(seconds, 0.0))
 '''
 
 MODULES['pool.units'] = r'''"""Durations, sizes and names as people type them. Standard library only: hooks import it."""
@@ -3745,8 +4679,8 @@ from typing import Any
 
 from pool import compiled, jsonlite, scripts, wire
 from pool.claim import Caller, Claim
-from pool.errors import NotRegistered, StaleClaim, UsageError
-from workers import identity
+from pool.errors import CheckFailed, NotRegistered, StaleClaim, UsageError
+from workers import desks, identity
 
 
 @cache
@@ -3790,6 +4724,7 @@ def complete_task(task_id: str, worker_id: str, result: Any = None) -> bool:
     Raises:
         StaleClaim: The task is not this worker's any more: drop it.
         UsageError: The result is no JSON, or too large.
+        CheckFailed: The task's check did not pass; the message has the end of its output.
         RedisAway: Redis cannot be reached.
     """
     settings, _ = _context()
@@ -3801,7 +4736,11 @@ def complete_task(task_id: str, worker_id: str, result: Any = None) -> bool:
     if len(text.encode()) > settings["result_limit"]:
         limit = f"the limit is {settings['result_limit']:,} (setting result_limit)"
         raise UsageError(f"the result has {len(text.encode()):,} bytes, {limit}")
-    return pool.complete(caller, Claim.parse(task_id), text) == "done"
+    desk = desks.of(settings, pool, identity.Identity(caller, identity.whoami(settings, worker_id).session))
+    settled = desk.settle(Claim.parse(task_id), text)
+    if settled.verdict in ("again", "failed"):
+        raise CheckFailed(settled.text)
+    return settled.verdict == "done"
 
 
 def fail_task(task_id: str, worker_id: str, error: str, retry: bool = True) -> str:
@@ -3856,6 +4795,48 @@ def should_worker_continue(worker_id: str, max_idle_minutes: float = 10) -> tupl
     return False, f"idle for {round(idle / 60)} min"
 '''
 
+MODULES['workers.desks'] = r'''"""Where a helper's caller settles its tasks, and how long it waits for a check. Standard library only."""
+
+from __future__ import annotations
+
+import os
+
+from pool import settle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pool.compiled import Compiled
+    from pool.scripts import Pool
+    from workers.identity import Identity
+
+#: The client's own limit of a Bash call (ms), where its environment sets one; 2 min without.
+_BASH_LIMIT = "BASH_DEFAULT_TIMEOUT_MS"
+
+
+def of(settings: Compiled, pool: Pool, me: Identity) -> settle.Desk:
+    """The desk of this caller."""
+    session = me.session
+    folder = session.folder if session is not None else os.path.join(settings.home, "desks", me.caller.worker)
+    return settle.Desk(
+        pool,
+        settings.values,
+        me.caller,
+        os.path.join(folder, "check"),
+        me.outbox(settings.home),
+        session=session.key if session is not None else "",
+        cwd=str(session.data.get("cwd") or "") if session is not None else os.getcwd(),
+    )
+
+
+def patience(settings: Compiled, me: Identity) -> float:
+    """How long (s) a helper waits for a check: in a session not longer than its Bash call may take."""
+    if me.session is None:
+        return float("inf")
+    given = os.environ.get(_BASH_LIMIT, "")
+    limit = int(given) / 1000 if given.isdigit() and len(given) < 12 else 120.0
+    return float(min(settings["check_wait"], max(limit - 20.0, limit / 2)))
+'''
+
 MODULES['workers.helper'] = r'''"""`coord-worker`: the helper scripts a session calls. They start in milliseconds (docs/internals.md)."""
 
 from __future__ import annotations
@@ -3866,10 +4847,10 @@ import sys
 import time
 
 
-from pool import brief, compiled, errors, jsonlite, local, payload, scripts, units, wire
+from pool import brief, compiled, errors, jsonlite, outbox, payload, scripts, units, wire
 from pool.claim import Caller, Claim, HandOver
+from workers import desks
 from workers import identity as identity_module
-from workers import keeper
 from workers.options import Options
 
 TYPE_CHECKING = False
@@ -3893,6 +4874,8 @@ coord-worker: what a worker session says to its pool
 
 CLAIM is TASK.TOKEN as it was handed over; left out, it is the task this worker holds.
 Everywhere: --worker ID (for programs without a session; or COORD_WORKER_ID), --json.
+A task with a check is complete when that passes: `complete` runs it, and says what it printed if it does not
+(exit 1: mend it and complete again); one that takes long is waited for when you end your turn.
 Exit codes: 0 done; 1 failed; 2 bad usage; 3 no task; 4 the claim is not yours any more; 5 Redis away
 (a `complete` is kept on disk then, and sent later).
 """
@@ -3964,17 +4947,32 @@ class Helper:
         result = self._result()
         artifacts = self._artifacts()
         claim = self._claim()
+        desk = desks.of(self.settings, self.pool, self.me)
         try:
             if not claim.task_id:
                 claim = self._held()
             self._flush()
-            verdict = self.pool.complete(self.me.caller, claim, result, artifacts)
+            settled = desk.settle(claim, result, artifacts, desks.patience(self.settings, self.me))
         except errors.RedisAway as error:
-            return self._keep(claim, result, artifacts, error)
-        said = "was completed already" if verdict == "already" else "is completed"
+            return self._keep(claim, result, artifacts, error, desk.kept)
+        except OSError as error:
+            raise errors.CoordError(
+                f"its check cannot be run: {error.filename or ''}: {error.strerror}"
+            ) from None
+        if settled.verdict in ("again", "failed"):
+            print(f"coord-worker: {settled.text}", file=sys.stderr)
+            if "--json" in self.options.flags:
+                print(jsonlite.dumps({"id": claim.task_id, "status": settled.verdict, "already": False}))
+            return errors.EXIT_FAILED
+        if settled.verdict == "running":
+            text = (
+                f"{settled.text}. End your turn now: it is waited for there, and then the task is complete."
+            )
+            self._print(text, {"id": claim.task_id, "status": "checking", "already": False})
+            return 0
         self._print(
-            f"Task {claim.task_id} {said}. End your turn now.",
-            {"id": claim.task_id, "status": "finished", "already": verdict == "already"},
+            settled.text,
+            {"id": claim.task_id, "status": "finished", "already": settled.verdict == "already"},
         )
         return 0
 
@@ -4181,22 +5179,20 @@ class Helper:
         return list(found.items())
 
     def _keep(
-        self, claim: Claim, result: str, artifacts: list[tuple[str, bytes]], error: errors.RedisAway
+        self,
+        claim: Claim,
+        result: str,
+        artifacts: list[tuple[str, bytes]],
+        error: errors.RedisAway,
+        path: str,
     ) -> int:
         """Redis is away: the commit is kept on disk, and sent by the keeper (or the next helper)."""
-        import binascii
-
         if not claim.task_id:
             raise errors.RedisAway(f"{error}. Which task is not known without it: name the claim, TASK.TOKEN")
-        commit: dict[str, Any] = {
-            "worker": self.me.caller.worker, "epoch": self.me.caller.epoch, "claim": str(claim),
-            "result": result,
-            "artifacts": [
-                [name, binascii.b2a_base64(data, newline=False).decode()] for name, data in artifacts
-            ],
-        }  # fmt: skip
         try:
-            path = local.save_commit(self.me.outbox(self.settings.home), str(claim), commit)
+            path = path or outbox.keep(
+                self.me.outbox(self.settings.home), self.me.caller, claim, result, artifacts
+            )
         except OSError as problem:
             raise errors.RedisAway(
                 f"{error}; and the result could not be kept on disk: {problem.strerror}"
@@ -4216,7 +5212,7 @@ class Helper:
         if self.me.session is None:
             folder = self.me.outbox(self.settings.home)
             if os.path.isdir(folder):
-                keeper.flush_folder(folder, self.pool)
+                outbox.flush(folder, self.pool)
 
     def _result_of(self, task_id: str) -> Any:
         import binascii
@@ -4413,14 +5409,10 @@ import time
 
 import select
 
-from pool import brief, compiled, jsonlite, local, process, scripts, wire
-from pool.claim import Caller, Claim
+from pool import brief, check, compiled, local, outbox, process, scripts, wire
+from pool.claim import Caller
 from pool.enroll import enroll
-from pool.errors import CoordError, RedisAway, StaleClaim
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from pool.errors import CoordError, RedisAway
 
 #: Commits of a dead session are tried for so long (seconds), then they stay on disk.
 LAST_WORDS = 600.0
@@ -4560,43 +5552,7 @@ def flush_outbox(session: local.Session, pool: scripts.Pool) -> None:
     Raises:
         RedisAway: Redis does not take them now either.
     """
-    flush_folder(os.path.join(session.folder, "outbox"), pool)
-
-
-def flush_folder(folder: str, pool: scripts.Pool) -> None:
-    """Send the commits kept in a folder; a refused one is set aside as `.refused`.
-
-    Raises:
-        RedisAway: Redis does not take them now either.
-    """
-    for path in local.commits(folder):
-        try:
-            with open(path, encoding="utf-8") as file:
-                commit: dict[str, Any] = jsonlite.loads(file.read())
-            send_commit(pool, commit)
-            os.unlink(path)
-        except FileNotFoundError:
-            continue  # another process sent it
-        except (StaleClaim, ValueError, KeyError, TypeError):
-            os.replace(path, path + ".refused")  # too late, or damaged: kept for people to look at
-
-
-def send_commit(pool: scripts.Pool, commit: dict[str, Any]) -> str:
-    """Send one commit that was kept on disk; ``done`` or ``already``.
-
-    Raises:
-        StaleClaim: It came too late.
-        RedisAway: Redis does not take it now.
-    """
-    import binascii
-
-    artifacts = [(str(name), binascii.a2b_base64(blob)) for name, blob in commit.get("artifacts", [])]
-    return pool.complete(
-        Caller(str(commit["worker"]), str(commit["epoch"])),
-        Claim.parse(str(commit["claim"])),
-        str(commit["result"]),
-        artifacts,
-    )
+    outbox.flush(os.path.join(session.folder, "outbox"), pool)
 
 
 def _here() -> str:
@@ -4609,8 +5565,9 @@ def _here() -> str:
 
 def _remove(folder: str) -> None:
     """The session's folder has served its purpose; a refused commit is kept for people to look at."""
-    outbox = os.path.join(folder, "outbox")
-    if os.path.isdir(outbox) and os.listdir(outbox):
+    check.Run(os.path.join(folder, "check")).remove()  # what it had running
+    refused = os.path.join(folder, "outbox")
+    if os.path.isdir(refused) and os.listdir(refused):
         return
     for top, folders, files in os.walk(folder, topdown=False):
         for name in files:
@@ -4778,6 +5735,50 @@ free_unique(id)
 count(queue, 'canceled')
 event('canceled', id, f[4] or '', queue, ARGV[2])
 return {'canceled', status, status == 'started' and f[4] or ''}
+'''
+
+LUA['checked.lua'] = r'''-- include: base stats worker task
+-- A task's check did not pass. Its session goes on, with what the check said; when that was once too often, the
+-- attempt has failed.
+-- ARGV: 1 worker, 2 epoch, 3 task, 4 token, 5 id of the check's run (told twice, it counts once), 6 what went
+-- wrong, 7 the same as base64(zlib), 8 how many texts of evidence follow, then those (name, bytes)
+-- Returns {'again', failed checks of this claim}, {'queued' | 'scheduled' | 'failed', failed checks},
+-- {'already', outcome} or {'stale', why}.
+-- Invariant: the claim lives on, or the task is out of it, on its own budget of retries.
+local worker, id = ARGV[1], ARGV[3]
+local epoch = ARGV[2] ~= '' and ARGV[2] or call('HGET', worker_key(worker), 'epoch') or ''
+local verdict, token, queue = fence(id, ARGV[4], worker, epoch)
+if verdict == 2 and queue ~= 'finished' then return {'already', queue or ''} end
+if verdict ~= 1 then
+  if verdict == 2 then token = 'it was completed by this claim' end
+  return refuse(id, worker, 'checked', token)
+end
+local job = K.job(id)
+local f = call('HMGET', job, 'pool_checks', 'pool_checked')
+if f[2] == ARGV[5] then return {'again', f[1] or '0'} end
+local failed = whole(tonumber(f[1] or 0) + 1)
+keep_evidence(id, 9, tonumber(ARGV[8]))
+call('HSET', 'pool:evidence:' .. id, 'failed_checks', failed)
+local here = call('EXISTS', worker_key(worker)) == 1
+if tonumber(failed) < L.check_limit then
+  call('HSET', job, 'pool_checks', failed, 'pool_checked', ARGV[5])
+  confirm_claim(worker, id, token, queue, 'its check failed')
+  if here then set_state(worker, 'working', 'its check failed') end
+  event('check failed', id, worker, queue, string.sub(ARGV[6], 1, 500))
+  return {'again', failed}
+end
+local started = call('HGET', K.execution(id, token), 'created_at') or stamp(NOW)
+detach(id, queue, token)
+settle(worker, id, 'failed_job_count', NOW - tonumber(started))
+local outcome = fail_task(id, queue, ARGV[6], ARGV[7], worker, token, started, true)
+remember(id, token, worker, epoch, outcome)
+if here then
+  call('HSET', worker_key(worker), 'active_at', stamp(NOW))
+  call('HINCRBY', worker_key(worker), 'tasks', 1)
+  set_state(worker, 'working', 'failed ' .. id)
+end
+event(outcome == 'failed' and 'failed' or 'retrying', id, worker, queue, string.sub(ARGV[6], 1, 500))
+return {outcome, failed}
 '''
 
 LUA['claim.lua'] = r'''-- include: base stats worker task
@@ -4969,10 +5970,13 @@ return {'wait', ticket, stamp(left), f[4] and 'draining' or more and 'more' or '
 '''
 
 LUA['complete.lua'] = r'''-- include: base stats worker task
--- Commit a result. At most one is ever committed per task.
+-- Commit a result, with its evidence. At most one is ever committed per task, and none of a task with a check
+-- (it needs `check`) that has not passed.
 -- ARGV: 1 worker, 2 epoch ('' the current one), 3 task, 4 token ('' the one it holds),
--- 5 result (base64 of JSON), 6.. name, bytes of each artifact
--- Returns {'done', woken children}, {'already', outcome} or {'stale', why}.
+-- 5 result (base64 of JSON), 6 '1' when the check has passed, 7 how many texts of evidence follow, then
+-- those (name, bytes), then name, bytes of each artifact
+-- Returns {'done', woken children}, {'already', outcome}, {'stale', why}, or {'check', token, data, attempts}: it
+-- has a check, which comes first; nothing was changed.
 local worker, id = ARGV[1], ARGV[3]
 local epoch = ARGV[2] ~= '' and ARGV[2] or call('HGET', worker_key(worker), 'epoch') or ''
 local verdict, token, queue = fence(id, ARGV[4], worker, epoch)
@@ -4982,6 +5986,10 @@ if verdict ~= 1 then
   return refuse(id, worker, 'complete', token)
 end
 local job = K.job(id)
+if ARGV[6] ~= '1' then
+  local j = call('HMGET', job, 'pool_needs', 'data', 'pool_attempts')
+  if string.find(' ' .. (j[1] or '') .. ' ', ' check ', 1, true) then return {'check', token, j[2], j[3] or '0'} end
+end
 local started = call('HGET', K.execution(id, token), 'created_at') or stamp(NOW)
 local ttl = tonumber(call('HGET', job, 'result_ttl') or L.result_ttl)
 call('HSET', job, 'status', 'finished', 'ended_at', iso(NOW), 'last_heartbeat', iso(NOW),
@@ -4989,7 +5997,11 @@ call('HSET', job, 'status', 'finished', 'ended_at', iso(NOW), 'last_heartbeat', 
 call('XADD', K.results(id), 'MAXLEN', '~', 10, '*', 'type', 1, 'worker_name', worker,
   'return_value', ARGV[5], 'execution_id', token, 'execution_started_at', started,
   'execution_ended_at', stamp(NOW))
-for i = 6, #ARGV, 2 do call('HSET', 'pool:artifacts:' .. id, ARGV[i], ARGV[i + 1]) end
+local shown = tonumber(ARGV[7] or 0)
+keep_evidence(id, 8, shown)
+local failed = call('HGET', job, 'pool_checks')
+if failed then call('HSET', 'pool:evidence:' .. id, 'failed_checks', failed) end
+for i = 8 + shown, #ARGV, 2 do call('HSET', 'pool:artifacts:' .. id, ARGV[i], ARGV[i + 1]) end
 detach(id, queue, token)
 call('HDEL', job, 'pool_error')
 free_unique(id)
@@ -5485,7 +6497,14 @@ local function detach(id, queue, token)
   call('ZREM', K.executions(id), token)
   call('ZREM', 'pool:leases', id)
   call('HDEL', K.job(id), 'pool_token', 'pool_provisional', 'pool_parked', 'pool_timeout_at',
-    'pool_progress')
+    'pool_progress', 'pool_checks', 'pool_checked')
+end
+
+-- What a task's end is believed by: `count` texts of ARGV, names and bytes. Of the last attempt only.
+local function keep_evidence(id, first, count)
+  local key = 'pool:evidence:' .. id
+  call('DEL', key)
+  for i = first, first + count - 1, 2 do call('HSET', key, ARGV[i], ARGV[i + 1]) end
 end
 
 -- The worker holds nothing any more. `counter` is RQ's tally, `seconds` its working time.
@@ -5605,7 +6624,8 @@ local function keep(id, registry, ttl, forever)
     return
   end
   if ttl > 0 then call('ZADD', registry, whole(NOW + ttl), id) end
-  for _, key in ipairs({K.job(id), K.dependents(id), K.dependencies(id), K.results(id), 'pool:artifacts:' .. id}) do
+  for _, key in ipairs({K.job(id), K.dependents(id), K.dependencies(id), K.results(id),
+    'pool:artifacts:' .. id, 'pool:evidence:' .. id}) do
     call('EXPIRE', key, whole(ttl))
   end
 end
@@ -5966,6 +6986,32 @@ event(ARGV[2] == 'pause' and 'paused' or 'resumed', '', '', queue, '')
 return {'ok', whole(changed)}
 '''
 
+LUA['place.lua'] = r'''-- include: base stats worker task
+-- Where a claimed task is worked on: a git worktree of its own. Told before it is made (the next worker must know
+-- of it whatever happens), and again while that takes long: an unconfirmed hand-over lasts on.
+-- ARGV: 1 worker, 2 epoch, 3 task, 4 token, 5 the place (JSON; '' as it was)
+-- Returns {'ok', the place before} or {'stale', why}.
+local worker, id = ARGV[1], ARGV[3]
+local epoch = ARGV[2] ~= '' and ARGV[2] or call('HGET', worker_key(worker), 'epoch') or ''
+local verdict, token, queue = fence(id, ARGV[4], worker, epoch)
+if verdict ~= 1 then return {'stale', verdict == 0 and token or 'it is ended'} end
+local job = K.job(id)
+local f = call('HMGET', job, 'pool_worktree', 'pool_provisional', 'pool_timeout_at')
+if ARGV[5] ~= '' then
+  call('HSET', job, 'pool_worktree', ARGV[5])
+  event('placed', id, worker, queue, ARGV[5])
+end
+touch(worker)
+if f[2] then
+  local due = NOW + L.provisional
+  if f[3] then due = math.min(due, tonumber(f[3])) end
+  call('ZADD', 'pool:leases', 'XX', stamp(due), id)
+else
+  renew(id, token, queue)
+end
+return {'ok', f[1] or ''}
+'''
+
 LUA['promote.lua'] = r'''-- include: base stats worker task
 -- Move what is due (run-at, retries, releases) into its queue, and ring for foreign producers.
 -- ARGV: 1 leader's token, 2 how many per queue at most
@@ -6077,7 +7123,7 @@ for i = 5, #ARGV do
       call('ZREM', registry, id)
     end
     call('DEL', K.job(id), K.dependents(id), K.dependencies(id), K.results(id), K.executions(id),
-      'pool:artifacts:' .. id)
+      'pool:artifacts:' .. id, 'pool:evidence:' .. id)
     call('ZREM', 'pool:tasks', id)
     deleted = deleted + 1
   end
@@ -6249,8 +7295,10 @@ return {outcome, call('HGET', K.job(id), 'pool_releases') or '0'}
 LUA['remind.lua'] = r'''-- include: base stats worker task
 -- A session wants to stop and holds a task: let it (a person, a background task), remind it, or, after
 -- too many reminders without a tool call in between, fail the task.
--- ARGV: 1 worker, 2 epoch, 3 tool calls so far ('' unknown), 4 '1' when background tasks run
--- Returns {'let', why}, {'remind', n, task, token, title}, {'failed', task, outcome} or {'none'}.
+-- ARGV: 1 worker, 2 epoch, 3 tool calls so far ('' unknown), 4 '1' when background tasks run,
+-- 5 '1' when its last message is the task's result
+-- Returns {'let', why}, {'settle', task, token} (with that result), {'remind', n, task, token, title},
+-- {'failed', task, outcome} or {'none'}.
 local worker, key = ARGV[1], worker_key(ARGV[1])
 local epoch = caller(worker, ARGV[2])
 if not epoch then return {'none'} end
@@ -6265,6 +7313,7 @@ if f[3] then
   set_state(worker, 'needs-you', 'it answered a person and holds a task')
   return {'let', 'a person is asked'}
 end
+if ARGV[5] == '1' then return {'settle', id, token} end
 local count = 1
 if f[1] and (ARGV[3] == '' or f[2] == ARGV[3]) then count = tonumber(f[1]) + 1 end
 if count > L.reminders then

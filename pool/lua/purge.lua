@@ -49,7 +49,7 @@ for i = 5, #ARGV do
       call('ZREM', registry, id)
     end
     call('DEL', K.job(id), K.dependents(id), K.dependencies(id), K.results(id), K.executions(id),
-      'pool:artifacts:' .. id)
+      'pool:artifacts:' .. id, 'pool:evidence:' .. id)
     call('ZREM', 'pool:tasks', id)
     deleted = deleted + 1
   end

@@ -1,8 +1,10 @@
 -- include: base stats worker task
 -- A session wants to stop and holds a task: let it (a person, a background task), remind it, or, after
 -- too many reminders without a tool call in between, fail the task.
--- ARGV: 1 worker, 2 epoch, 3 tool calls so far ('' unknown), 4 '1' when background tasks run
--- Returns {'let', why}, {'remind', n, task, token, title}, {'failed', task, outcome} or {'none'}.
+-- ARGV: 1 worker, 2 epoch, 3 tool calls so far ('' unknown), 4 '1' when background tasks run,
+-- 5 '1' when its last message is the task's result
+-- Returns {'let', why}, {'settle', task, token} (with that result), {'remind', n, task, token, title},
+-- {'failed', task, outcome} or {'none'}.
 local worker, key = ARGV[1], worker_key(ARGV[1])
 local epoch = caller(worker, ARGV[2])
 if not epoch then return {'none'} end
@@ -17,6 +19,7 @@ if f[3] then
   set_state(worker, 'needs-you', 'it answered a person and holds a task')
   return {'let', 'a person is asked'}
 end
+if ARGV[5] == '1' then return {'settle', id, token} end
 local count = 1
 if f[1] and (ARGV[3] == '' or f[2] == ARGV[3]) then count = tonumber(f[1]) + 1 end
 if count > L.reminders then

@@ -35,7 +35,12 @@ class Bench:
         self.folder = folder
         self.proxy = Proxy(server.port)
         self.settings = settings_module.load(
-            redis_url=server.url, home=str(folder / "home"), task_timeout=3600, leader_ttl=0.5, tick=0.2
+            redis_url=server.url,
+            home=str(folder / "home"),
+            task_timeout=3600,
+            leader_ttl=0.5,
+            tick=0.2,
+            checks=True,
         )
         self.conn = redis.Redis.from_url(server.url)
         self.pool = connect.pool(self.settings, self.conn)
@@ -104,6 +109,7 @@ class Bench:
             0,
             "/",
             ("2", "3", "0"),
+            "check",
         )
         self.disk().save(
             worker="w1", epoch=self.caller.epoch, session_id=self.one.session_id, stopped=False, verdict="new"
@@ -152,7 +158,8 @@ class Bench:
 
     def drain(self) -> list[str]:
         """A fresh worker does all that can be claimed; the tasks as they were handed out."""
-        _, me = self.pool.register("fresh", "", "", "host", 1, ["tasks"], 600.0, 0, "/", ("2", "3", "0"))
+        versions = ("2", "3", "0")
+        _, me = self.pool.register("fresh", "", "", "host", 1, ["tasks"], 600.0, 0, "/", versions, "check")
         handed: list[str] = []
         while True:
             look = self.pool.claim(me)
@@ -161,7 +168,7 @@ class Bench:
                     return handed
                 continue
             handed.append(look.handed.claim.task_id)
-            self.pool.complete(me, look.handed.claim, "null")
+            self.pool.complete(me, look.handed.claim, "null", passed=True)
 
     # -- running a command as a process of its own ---------------------------------------------------------
 

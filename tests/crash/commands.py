@@ -99,6 +99,43 @@ def reminded(bench: Bench) -> None:
         assert bench.pool.remind(bench.caller, "0", False)[0] == "remind"
 
 
+def by_message(bench: Bench) -> None:
+    """It holds t, whose result is the session's last message."""
+    holding(bench, finish="message")
+
+
+def to_check(bench: Bench, command: str = "true", **fields: Any) -> None:
+    """It holds t, which has a check."""
+    bench.enroll(idle=0.0)
+    bench.submit(check=command, **fields)
+    bench.submit("kid", after=["t"])
+    bench.take()
+
+
+def message_and_drained(bench: Bench) -> None:
+    """It holds t, whose result is its last message, and is to stop after it."""
+    by_message(bench)
+    bench.pool.tune("w1", "draining", "1")
+
+
+def message_check_and_drained(bench: Bench) -> None:
+    """The same, with a check."""
+    to_check(bench, finish="message")
+    bench.pool.tune("w1", "draining", "1")
+
+
+def to_check_in_vain(bench: Bench, **fields: Any) -> None:
+    """It holds t, whose check fails."""
+    to_check(bench, "false", **fields)
+
+
+def checked_twice(bench: Bench) -> None:
+    """The check of t has failed as often as it may, but once."""
+    to_check(bench, "false")
+    for run in ("first", "second"):
+        assert bench.pool.checked(bench.caller, bench.claim, run, "no", {})[0] == "again"
+
+
 def draining(bench: Bench) -> None:
     task_waits(bench)
     bench.pool.tune("w1", "draining", "1")
@@ -200,6 +237,10 @@ def with_artifact(bench: Bench) -> bool:
     return bench.conn.hget("pool:artifacts:t", "report.md") == b"# it went well"
 
 
+def with_evidence(bench: Bench) -> bool:
+    return bool(bench.conn.hexists("pool:evidence:t", "check"))
+
+
 def stopped(bench: Bench) -> bool:
     return bench.conn.zcard("pool:workers") == 0
 
@@ -233,6 +274,7 @@ BACK = {"t": "queued", "kid": "deferred"}
 LATER = {"t": "scheduled", "kid": "deferred"}
 DONE = {"t": "finished", "kid": "queued"}
 FAILED = {"t": "failed", "kid": "deferred"}
+TOLD = hook("Stop", last_assistant_message="done")
 STOP, PROMPT, END = hook("Stop"), hook("UserPromptSubmit", prompt="hi"), hook("SessionEnd", reason="other")
 
 HOOKS = [
@@ -255,6 +297,14 @@ HOOKS = [
     Command("Stop, holding a task", ("claim", "remind"), holding, STOP, HELD),
     Command("Stop, reminded in vain", ("claim", "remind", "claim"), reminded, STOP, FAILED, FAILED,
             check=stopped),
+    Command("Stop, its last message is the result", ("claim", "remind", "complete", "claim"),
+            message_and_drained, TOLD, DONE, check=stopped),
+    Command("Stop, its last message, and a check that passes",
+            ("claim", "remind", "complete", "beat", "complete", "claim"),
+            message_check_and_drained, TOLD, DONE, check=stopped),
+    Command("Stop, its last message, and a check that fails",
+            ("claim", "remind", "complete", "beat", "checked"),
+            lambda b: to_check_in_vain(b, finish="message"), TOLD, HELD),
     Command("Stop, idle", ("claim",), lambda b: b.enroll(idle=0.0), STOP, check=stopped),
     Command("Stop, idle after a wait", ("claim", "BLPOP", "claim"), lambda b: b.enroll(idle=0.15), STOP,
             check=stopped),
@@ -283,6 +333,12 @@ HELPERS = [
     # The bare form asks what it holds; once it is done it holds nothing, and says so (4).
     Command("complete", ("beat", "complete"), holding, helper("complete", "--result", "ok"), DONE,
             codes=(0, 4)),
+    Command("complete CLAIM, a check that passes", ("complete", "beat", "complete"), to_check,
+            helper("complete", "CLAIM", "--result", "ok"), DONE, check=with_evidence),
+    Command("complete CLAIM, a check that fails", ("complete", "beat", "checked"),
+            to_check_in_vain, helper("complete", "CLAIM"), HELD, codes=(1,), check=with_evidence),
+    Command("complete CLAIM, a check that fails once too often", ("complete", "beat", "checked"),
+            checked_twice, helper("complete", "CLAIM"), FAILED, FAILED, codes=(1, 4), check=with_evidence),
     Command("fail CLAIM, no retries", ("fail",), holding, helper("fail", "CLAIM", "--reason", "no"), FAILED,
             FAILED),
     Command("fail CLAIM, retried at once", ("fail",), lambda b: holding(b, retries=2),

@@ -74,7 +74,7 @@ def recorder(pool: Pool, settings: Settings) -> Iterator[Recorder]:
     yield made
 
 
-@pytest.mark.settings(loss_limit="2", release_limit="1", reminders="1")
+@pytest.mark.settings(loss_limit="2", release_limit="1", reminders="1", check_limit="2")
 def test_the_page_and_the_scripts_agree(
     recorder: Recorder, submit: Submit, register: Register, conn: redis.Redis
 ) -> None:
@@ -177,6 +177,19 @@ class Story:
         me, claim = self.held()
         self.pool.prompt(me, person=True)
         assert self.pool.remind(me, "0", False)[0] == "let"
+
+    def tell_checked(self) -> None:
+        for retries, backoff in ((0, []), (1, []), (1, [60])):
+            self.conn.flushall()
+            me, claim = self.held(retries=retries, backoff=backoff)
+            self.child(claim.task_id)
+            self.pool.place(me, claim, "{}")
+            assert self.pool.checked(me, claim, "run 1", "boo", {}) == ("again", 1)
+            assert self.pool.checked(me, claim, "run 1", "boo", {}) == ("again", 1), (
+                "told twice, counted once"
+            )
+            assert self.pool.checked(me, claim, "run 2", "boo", {})[1] == 2
+            assert self.pool.checked(me, claim, "run 2", "boo", {})[0] == "already"
 
     def tell_reap(self) -> None:
         me, claim = self.held()

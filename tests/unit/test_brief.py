@@ -49,7 +49,9 @@ def test_a_task_in_full() -> None:
         'Run `coord-worker complete t.7-0123456789abcdef --result "what you did, in a sentence or two"`\n'
         "(`--result-file FILE` for a longer result, `--artifact FILE` for files to keep), or "
         '`coord-worker fail t.7-0123456789abcdef --reason "why"` if it cannot be done. Then end your turn.\n'
-        "You have 1h 30m; this is attempt 2.\nIt will be checked with: make test"
+        "You have 1h 30m; this is attempt 2.\n"
+        "It is done when this passes, which is run then: make test (if it does not, you are told what it "
+        "said, and go on)"
     )
     assert brief.fitted(one, one.fields) == text
     assert brief.one_line(one) == "Task t: Title"

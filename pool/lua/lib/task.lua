@@ -38,7 +38,14 @@ local function detach(id, queue, token)
   call('ZREM', K.executions(id), token)
   call('ZREM', 'pool:leases', id)
   call('HDEL', K.job(id), 'pool_token', 'pool_provisional', 'pool_parked', 'pool_timeout_at',
-    'pool_progress')
+    'pool_progress', 'pool_checks', 'pool_checked')
+end
+
+-- What a task's end is believed by: `count` texts of ARGV, names and bytes. Of the last attempt only.
+local function keep_evidence(id, first, count)
+  local key = 'pool:evidence:' .. id
+  call('DEL', key)
+  for i = first, first + count - 1, 2 do call('HSET', key, ARGV[i], ARGV[i + 1]) end
 end
 
 -- The worker holds nothing any more. `counter` is RQ's tally, `seconds` its working time.
@@ -158,7 +165,8 @@ local function keep(id, registry, ttl, forever)
     return
   end
   if ttl > 0 then call('ZADD', registry, whole(NOW + ttl), id) end
-  for _, key in ipairs({K.job(id), K.dependents(id), K.dependencies(id), K.results(id), 'pool:artifacts:' .. id}) do
+  for _, key in ipairs({K.job(id), K.dependents(id), K.dependencies(id), K.results(id),
+    'pool:artifacts:' .. id, 'pool:evidence:' .. id}) do
     call('EXPIRE', key, whole(ttl))
   end
 end
