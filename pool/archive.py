@@ -3,9 +3,10 @@
 What a line holds: ``version``, ``id``, ``status``, ``queue`` (RQ's name: the priority with it), ``task``
 (prompt, title, context ...), ``made`` (seconds since 1970), ``fields`` (the other fields of the job's hash,
 see FIELDS), ``parents``, ``at`` (when a scheduled or deferred task is due, when one was cancelled), ``ttl``
-(seconds that an ended task has left; none: for ever), ``results`` (RQ's stream: id and fields of each) and
-``artifacts`` (name: base64). A file ends with ``{"version": 1, "end": NUMBER OF TASKS}``. Nothing of a claim
-is in it (token, lease, worker): a run is not moved.
+(seconds that an ended task has left; none: for ever), ``results`` (RQ's stream: id and fields of each),
+``artifacts`` (name: base64) and ``evidence`` (pool/evidence.py). A file ends with
+``{"version": 1, "end": NUMBER OF TASKS}``. Nothing of a claim is in it (token, lease, worker): a run is not
+moved.
 
 A line that comes from elsewhere is untrusted: JSON only, each field known by name, and checked by type and
 size; ``record`` turns it into what restore.lua takes, or says what is wrong with it.
@@ -23,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pool import model, payload, units
+from pool import evidence, model, payload, units
 from pool.errors import UsageError
 from pool.settings import Settings
 
@@ -96,6 +97,7 @@ LEFT_OUT = frozenset(
     (
         "data", "status", "origin", "pool_kind", "pool_token", "pool_worker", "pool_epoch",
         "pool_provisional", "pool_parked", "pool_timeout_at", "pool_progress", "pool_upload",
+        "pool_checks", "pool_checked", "pool_worktree",
         "group_id", "ttl", "meta",
         "success_callback_name", "failure_callback_name", "stopped_callback_name",
     )
@@ -122,6 +124,7 @@ _KEYS = frozenset(
         "ttl",
         "results",
         "artifacts",
+        "evidence",
     )
 )
 
@@ -209,13 +212,14 @@ def _record(line: Any, settings: Settings) -> Record:
     data, title = _task(line.get("task"), settings)
     fields = {**_EMPTY, "description": title, **_fields(line.get("fields")), "origin": queue, "data": data}
     artifacts = _artifacts(line.get("artifacts", {}), settings)
+    shown = _evidence(line.get("evidence", {}), settings)
     unique = str(fields.get("pool_unique", ""))
     head = [
         task_id, status, queue, f"{made:.6f}", "" if ttl is None else str(max(1, math.ceil(ttl))),
         "" if at is None else f"{at:.6f}", unique, ",".join(dict.fromkeys(parents)),
-        2 * len(fields), 2 * len(artifacts),
+        2 * len(fields), 2 * len(artifacts), 2 * len(shown),
     ]  # fmt: skip
-    flat = [part for pair in (*fields.items(), *artifacts.items()) for part in pair]
+    flat = [part for pair in (*fields.items(), *artifacts.items(), *shown.items()) for part in pair]
     packed = model.prefixed([*head, *flat, *_results(line.get("results", []))])
     return Record(str(task_id), str(status), str(queue), unique, list(parents), packed)
 
@@ -281,6 +285,16 @@ def _artifacts(artifacts: Any, settings: Settings) -> dict[str, bytes]:
         )
         found[name] = data or b""
     return found
+
+
+def _evidence(given: Any, settings: Settings) -> dict[str, str]:
+    _demand(isinstance(given, dict) and len(given) <= len(evidence.NAMES), "evidence: an object")
+    # (A byte of a check's output may take six in JSON.)
+    limit = settings.artifact_limit + 6 * settings.check_output + _BESIDES
+    for name, text in given.items():
+        _demand(name in evidence.NAMES, f"evidence: {name[:60]!r} is not known in this version")
+        _demand(isinstance(text, str) and len(text.encode()) <= limit, f"evidence: {name} is a text")
+    return dict(given)
 
 
 def _unpacked(value: Any) -> bytes | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from pool import archive, keys, model, payload
+from pool import archive, evidence, keys, model, payload
 
 #: Tasks read in one transaction. (A result may have a megabyte; Redis holds such a reply in memory.)
 PAGE = 25
@@ -67,6 +67,9 @@ def lines(
             line["artifacts"] = {
                 _loose(name): base64.b64encode(data).decode() for name, data in files.items()
             }
+        if line["status"] in (model.Status.FINISHED, model.Status.FAILED):
+            shown: Any = connection.hgetall(evidence.key(task_id))
+            line["evidence"] = {_loose(name): _loose(text) for name, text in shown.items()}
         found.append({name: value for name, value in line.items() if value not in ([], {})})
     _leave_gone_parents(connection, [each for each in found if isinstance(each, dict)])
     return found

@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from pool import blocked, clock, events, keys, model, payload
+from pool import blocked, clock, events, evidence, keys, model, payload
 from pool.errors import UnknownTask, UnknownWorker
 
 _TASK_FIELDS = (
@@ -60,6 +60,8 @@ class TaskView:
     needs: list[str] = field(default_factory=list)
     result: Any = None
     artifacts: list[str] = field(default_factory=list)
+    #: What its end is believed by (pool/evidence.py); of one task alone.
+    evidence: dict[str, Any] = field(default_factory=dict)
     #: Of a deferred one: the failed or cancelled tasks because of which it will not run, as things stand.
     blocked_by: list[str] = field(default_factory=list)
 
@@ -209,6 +211,7 @@ def task(connection: redis.Redis, task_id: str) -> TaskView:
         raise UnknownTask(f"there is no task {task_id!r} (it may have expired): `coord tasks` lists them")
     view = found[0]
     view.result = results(connection, found)[0]
+    view.evidence = evidence.of(connection, task_id)
     view.artifacts = sorted(_text(name) for name in connection.hkeys(f"pool:artifacts:{task_id}"))
     return view
 

@@ -14,7 +14,7 @@ import redis
 
 from coordinator import completing
 from coordinator.commands import common
-from pool import events, keys, model, payload, units, view
+from pool import events, evidence, keys, model, payload, units, view
 from pool.errors import EXIT_FAILED, UnknownTask, UsageError, WrongState
 
 #: How many events are searched for a task's history.
@@ -169,7 +169,7 @@ def _facts(found: view.TaskView, fields: dict[str, Any]) -> dict[str, Any]:
         "asks for": _asked(fields.get("profile")), "needs": " ".join(found.needs),
         "created": found.created_at, "not before": found.run_at,
         "started": found.started_at, "ended": found.ended_at, "progress": found.progress,
-        "error": found.error, "artifacts": ", ".join(found.artifacts),
+        "error": found.error, "artifacts": ", ".join(found.artifacts), **evidence.facts(found.evidence),
     }  # fmt: skip
 
 
@@ -193,21 +193,37 @@ def _shown(result: object) -> str:
 @click.option(
     "--artifacts", "folder", type=click.Path(file_okay=False), help="Write the artifacts into this folder."
 )
+@click.option(
+    "--evidence",
+    "evident",
+    is_flag=True,
+    help="What it is believed by: its check's output, what was changed.",
+)
 @common.as_json
-def result(task_id: str, folder: str | None, as_json: bool) -> None:
-    """Print a task's result. Exit code 1: it has none (yet)."""
+def result(task_id: str, folder: str | None, evident: bool, as_json: bool) -> None:
+    """Print a task's result. Exit code 1: it has none (yet).
+
+    With --evidence also what there is to believe it by, of a failed task as well; with --artifacts the change
+    of a worktree is written, too (task.patch).
+    """
     with common.opened() as ctx:
         found = view.task(ctx.connection, task_id)
         files: Any = ctx.connection.hgetall(f"pool:artifacts:{task_id}") if folder else {}
     for raw, data in sorted(files.items()):
         _write(Path(str(folder)), os.path.basename(raw.decode("utf-8", "replace")), data)
+    patch = found.evidence.get("patch") if folder else None
+    if patch:
+        _write(Path(str(folder)), "task.patch", str(patch).encode())
     if as_json:
-        shown = {name: getattr(found, name) for name in ("id", "status", "result", "error", "artifacts")}
-        common.dump(shown)
+        names = ["id", "status", "result", "error", "artifacts", *(["evidence"] if evident else [])]
+        common.dump({name: getattr(found, name) for name in names})
     elif found.status == model.Status.FINISHED:
         text = _shown(found.result)
         # A file or a pipe gets it as it is.
         click.echo(common.clean(text) if sys.stdout.isatty() else text, color=True)
+    if evident and not as_json:
+        text = evidence.text(found.evidence) or "no evidence is kept with it"
+        click.echo("\n" + (common.clean(text) if sys.stdout.isatty() else text), color=True)
     if found.status != model.Status.FINISHED:
         if not as_json:
             why = f": {' '.join(found.error.split())}" if found.error else ""

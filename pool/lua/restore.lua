@@ -3,7 +3,7 @@
 -- ARGV: records, as length-prefixed text (lib/enqueue.lua): id, status, RQ queue, moment it was made, seconds to
 -- live (ended ones; '' for ever), moment (due, not before or cancelled; ''), unique key (''), parents
 -- (comma-separated), number of texts that follow for each of: fields and values of the job's hash; names and
--- bytes of artifacts; then those texts, and of each result its id, the number of its texts, fields and values.
+-- bytes of artifacts; names and texts of evidence; then those texts, and of each result its id, the number of its texts, fields and values.
 -- Returns {'ok', verdict, ...}: for each 'restored', 'exists' (it is left alone), 'unique' (a live task has its
 -- key) or 'nodep' (it waits for a task that is not there); nothing is written of the latter three.
 -- Invariants: one home per task; no child before its parents; a run is never restored.
@@ -55,12 +55,15 @@ for i = 1, #ARGV do
   local id, status, queue, unique, parents = r[1], r[2], r[3], r[7], split(r[8])
   local verdict = refused(id, status, unique, parents)
   if not verdict then
-    local fields, artifacts = tonumber(r[9]), tonumber(r[10])
+    local fields, artifacts, evidence = tonumber(r[9]), tonumber(r[10]), tonumber(r[11])
     -- What an expired task of that id has left behind. (Others may wait for it: its dependents stay.)
-    call('DEL', K.results(id), K.dependencies(id), 'pool:artifacts:' .. id)
-    call('HSET', K.job(id), 'pool_kind', 'task', unpack(slice(r, 11, fields)))
-    local next_one = 11 + fields + artifacts
-    for at = 11 + fields, next_one - 1, 2 do call('HSET', 'pool:artifacts:' .. id, r[at], r[at + 1]) end
+    call('DEL', K.results(id), K.dependencies(id), 'pool:artifacts:' .. id,
+      'pool:evidence:' .. id)
+    call('HSET', K.job(id), 'pool_kind', 'task', unpack(slice(r, 12, fields)))
+    local shown = 12 + fields + artifacts
+    local next_one = shown + evidence
+    for at = 12 + fields, shown - 1, 2 do call('HSET', 'pool:artifacts:' .. id, r[at], r[at + 1]) end
+    for at = shown, next_one - 1, 2 do call('HSET', 'pool:evidence:' .. id, r[at], r[at + 1]) end
     while r[next_one] do
       local texts = tonumber(r[next_one + 1])
       call('XADD', K.results(id), r[next_one], unpack(slice(r, next_one + 2, texts)))

@@ -73,8 +73,9 @@ def everything(pool: Pool, conn: redis.Redis, submit: Submit, register: Register
     me, dies = register("w1", ("tasks", "docs"), offers="check"), register("dies", ("docs",))
     submit("ends «well» ✓", id="finished", unique="gone", cwd="/srv", check="make", timeout="1h")
     pool.complete(
-        me, claimed(pool, me), '{"files": ["a", "ü"]}', [("a.bin", bytes(range(256))), ("b.txt", b"b")]
-    )
+        me, claimed(pool, me), '{"files": ["a", "ü"]}', [("a.bin", bytes(range(256))), ("b.txt", b"b")],
+        {"check": '{"passed": true, "output": "ü"}', "patch": "+ü"}, passed=True,
+    )  # fmt: skip
     submit(id="failed", retries=2, backoff=["0s"])
     for _ in range(3):
         pool.fail(me, claimed(pool, me, "failed"), "ImportError: no module\n  line 3")
@@ -643,7 +644,7 @@ def test_a_line_is_what_it_was(settings: Settings) -> None:
     while size := stream.read(4):
         parts.append(stream.read(int.from_bytes(size, "big")))
     assert parts[:3] == [b"t0", b"queued", b"tasks"]
-    fields = dict(zip(parts[10::2], parts[11::2], strict=True))
+    fields = dict(zip(parts[11::2], parts[12::2], strict=True))
     assert payload.decode(fields[b"data"]) == {"prompt": "do it"}
 
 

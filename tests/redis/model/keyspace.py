@@ -25,6 +25,7 @@ _POOL = {
     "waiters": ("pool:waiters:{}", "zset"), "bell": ("pool:bell:{}:{}", "list"),
     "unique": ("pool:unique:{}", "string"), "paused": ("pool:paused", "set"),
     "leader": ("pool:leader", "string"), "artifacts": ("pool:artifacts:{}", "hash"),
+    "evidence": ("pool:evidence:{}", "hash"),
     "coordinators": ("pool:coordinators", "zset"), "floor": ("pool:floor", "string"),
     "stats": ("pool:stats:{}", "hash"), "stats_minute": ("pool:stats:{}:minute:{}", "string"),
     "stats_hour": ("pool:stats:{}:hour:{}", "string"),
