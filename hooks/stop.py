@@ -9,7 +9,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hooks import cap, runtime, waiting
-from pool import brief, local, outbox, settle, units, wire
+from pool import brief, local, outbox, payload, settle, units, wire
 from pool.claim import Claim, HandOver
 from pool.errors import ChecksOff, Outdated, RedisAway, StaleClaim
 from pool.scripts import Look
@@ -291,12 +291,29 @@ class Stop:
         why = f"this client ends a turn after {cap.limit()} blocks without a tool call"
         background = bool(self.hook.payload.get("background_tasks"))
         try:
-            if self.hook.pool.remind(caller, self.session.tools(), background)[0] == "let":
+            reply = self.hook.pool.remind(caller, self.session.tools(), background)
+            if reply[0] == "let":
                 return  # it holds a task and would not be blocked
+            if reply[0] == "remind":
+                self._last_words(Claim(reply[2], reply[3]))
             self.hook.pool.deregister(caller, died=False, why=why)
         except RedisAway as error:
             self.hook.log(f"Stop: {why}, and {error}")  # the keeper goes on; a prompt or its end settles it
         self._let_go(f"coord: worker {caller.worker} stops: {why} ({cap.VARIABLE}=0 lifts that)")
+
+    def _last_words(self, claim: Claim) -> None:
+        """Settle what is held, where that takes no word to the session any more."""
+        key = self.hook.settings.templates["job"].format(claim.task_id)
+        data = self.hook.connection.execute_command("HGET", key, "data")
+        desk, message = self._desk(), self.hook.text("last_assistant_message").strip()
+        patience = max(0.0, self.deadline - time.monotonic())
+        try:
+            if desk.pending(claim):
+                desk.go_on(patience)
+            elif message and data and payload.decode(data).get("finish") == "message":
+                desk.settle(claim, *settle.of_message(self.values, message), patience)
+        except (StaleClaim, ChecksOff, OSError) as error:
+            self.hook.log(f"Stop: task {claim.task_id} is not settled: {error}")
 
     def _let_go(self, message: str) -> None:
         self.session.save(stopped=True)

@@ -881,7 +881,7 @@ import time
 
 
 from hooks import cap, runtime, waiting
-from pool import brief, local, outbox, settle, units, wire
+from pool import brief, local, outbox, payload, settle, units, wire
 from pool.claim import Claim, HandOver
 from pool.errors import ChecksOff, Outdated, RedisAway, StaleClaim
 from pool.scripts import Look
@@ -1163,12 +1163,29 @@ class Stop:
         why = f"this client ends a turn after {cap.limit()} blocks without a tool call"
         background = bool(self.hook.payload.get("background_tasks"))
         try:
-            if self.hook.pool.remind(caller, self.session.tools(), background)[0] == "let":
+            reply = self.hook.pool.remind(caller, self.session.tools(), background)
+            if reply[0] == "let":
                 return  # it holds a task and would not be blocked
+            if reply[0] == "remind":
+                self._last_words(Claim(reply[2], reply[3]))
             self.hook.pool.deregister(caller, died=False, why=why)
         except RedisAway as error:
             self.hook.log(f"Stop: {why}, and {error}")  # the keeper goes on; a prompt or its end settles it
         self._let_go(f"coord: worker {caller.worker} stops: {why} ({cap.VARIABLE}=0 lifts that)")
+
+    def _last_words(self, claim: Claim) -> None:
+        """Settle what is held, where that takes no word to the session any more."""
+        key = self.hook.settings.templates["job"].format(claim.task_id)
+        data = self.hook.connection.execute_command("HGET", key, "data")
+        desk, message = self._desk(), self.hook.text("last_assistant_message").strip()
+        patience = max(0.0, self.deadline - time.monotonic())
+        try:
+            if desk.pending(claim):
+                desk.go_on(patience)
+            elif message and data and payload.decode(data).get("finish") == "message":
+                desk.settle(claim, *settle.of_message(self.values, message), patience)
+        except (StaleClaim, ChecksOff, OSError) as error:
+            self.hook.log(f"Stop: task {claim.task_id} is not settled: {error}")
 
     def _let_go(self, message: str) -> None:
         self.session.save(stopped=True)
@@ -7377,7 +7394,8 @@ LUA['restore.lua'] = r'''-- include: base stats worker task enqueue
 -- ARGV: records, as length-prefixed text (lib/enqueue.lua): id, status, RQ queue, moment it was made, seconds to
 -- live (ended ones; '' for ever), moment (due, not before or cancelled; ''), unique key (''), parents
 -- (comma-separated), number of texts that follow for each of: fields and values of the job's hash; names and
--- bytes of artifacts; names and texts of evidence; then those texts, and of each result its id, the number of its texts, fields and values.
+-- bytes of artifacts; names and texts of evidence; then those texts, and of each result its id, the number of its
+-- texts, fields and values.
 -- Returns {'ok', verdict, ...}: for each 'restored', 'exists' (it is left alone), 'unique' (a live task has its
 -- key) or 'nodep' (it waits for a task that is not there); nothing is written of the latter three.
 -- Invariants: one home per task; no child before its parents; a run is never restored.

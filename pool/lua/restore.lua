@@ -3,7 +3,8 @@
 -- ARGV: records, as length-prefixed text (lib/enqueue.lua): id, status, RQ queue, moment it was made, seconds to
 -- live (ended ones; '' for ever), moment (due, not before or cancelled; ''), unique key (''), parents
 -- (comma-separated), number of texts that follow for each of: fields and values of the job's hash; names and
--- bytes of artifacts; names and texts of evidence; then those texts, and of each result its id, the number of its texts, fields and values.
+-- bytes of artifacts; names and texts of evidence; then those texts, and of each result its id, the number of its
+-- texts, fields and values.
 -- Returns {'ok', verdict, ...}: for each 'restored', 'exists' (it is left alone), 'unique' (a live task has its
 -- key) or 'nodep' (it waits for a task that is not there); nothing is written of the latter three.
 -- Invariants: one home per task; no child before its parents; a run is never restored.

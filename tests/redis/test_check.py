@@ -289,6 +289,20 @@ def test_a_worker_that_may_run_no_checks_says_so_and_completes_nothing(
     assert view.task(conn, "t").status == "started"
 
 
+@pytest.mark.parametrize("check", ["", "true"])
+def test_a_last_message_counts_where_the_client_takes_no_more_blocks(
+    session: Start, submit: Submit, conn: redis.Redis, check: str
+) -> None:
+    one = session("w1", CLAUDE_CODE_STOP_HOOK_BLOCK_CAP="1")
+    one.start()
+    submit(id="t", finish="message", check=check)
+    one.hook("Stop")
+    answer = one.hook("Stop", last_assistant_message="the eighth", stop_hook_active=True)
+    assert "decision" not in answer
+    assert (view.task(conn, "t").status, view.task(conn, "t").result) == ("finished", "the eighth")
+    assert view.worker(conn, "w1").state == "stopped"
+
+
 def test_redis_away_when_the_check_has_passed(
     settings: Any, own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
