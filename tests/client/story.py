@@ -82,3 +82,8 @@ def done_without_tools(pool: scripts.Pool, conn: redis.Redis, worker: str) -> Sc
         return replies.text("Said." if given is not None else "There is no task.")
 
     return script
+
+
+def complaints(home: Home) -> str:
+    """What the hooks have written into their logs: what went wrong."""
+    return "".join(path.read_text() for path in home.folder.parent.rglob("hooks.log"))

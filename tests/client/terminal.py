@@ -42,6 +42,10 @@ class Terminal:
         """Whether the program has ended."""
         return self._run("display-message", "-p", "#{pane_dead}").strip() == "1"
 
+    def visible(self) -> str:
+        """What is on the screen."""
+        return self._run("capture-pane", "-p")
+
     def screen(self) -> str:
         """What is on the screen, and the lines that have left it."""
         return self._run("capture-pane", "-p", "-S", "-500")
