@@ -42,6 +42,7 @@ COMMANDS = {
     "submit": ("submit", "Enqueue a task, or a file of them."),
     "task": ("tasks", "Show one task."),
     "tasks": ("tasks", "List tasks."),
+    "tell": ("tell", "Send a message to a working session."),
     "trigger": ("service", "Send a trigger: a message becomes a task."),
     "up": ("service", "Start the embedded Redis and the coordinator."),
     "versions": ("versions", "Show who runs which version; require a newer one."),

@@ -7,7 +7,7 @@ Every module is imported late: a keystroke waits for it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,14 +56,15 @@ def _plain(text: str) -> str:
 
 
 def _tasks(*statuses: str) -> Completer:
-    def ask(connection: redis.Redis) -> list[tuple[str, str]]:
-        from pool import view
+    return _completer(lambda connection: _ask_tasks(connection, statuses))
 
-        found = view.tasks(connection, view.latest_ids(connection, 0, _NEWEST - 1))
-        return [(each.id, f"{each.status}: {each.title}") for each in found
-                if not statuses or each.status in statuses]  # fmt: skip
 
-    return _completer(ask)
+def _ask_tasks(connection: redis.Redis, statuses: Sequence[str]) -> list[tuple[str, str]]:
+    from pool import view
+
+    found = view.tasks(connection, view.latest_ids(connection, 0, _NEWEST - 1))
+    return [(each.id, f"{each.status}: {each.title}") for each in found
+            if not statuses or each.status in statuses]  # fmt: skip
 
 
 def _ask_workers(connection: redis.Redis) -> list[tuple[str, str]]:
@@ -91,5 +92,7 @@ open_tasks = _tasks("queued", "deferred", "scheduled", "started")
 ended_badly = _tasks("failed", "canceled")
 running_or_scheduled = _tasks("started", "scheduled")
 workers = _completer(_ask_workers)
+#: Who can be told something: a worker, or the one that holds a task.
+told = _completer(lambda connection: [*_ask_workers(connection), *_ask_tasks(connection, ("started",))])
 queues = _completer(_ask_queues)
 schedules = _completer(_ask_schedules)

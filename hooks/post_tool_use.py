@@ -1,6 +1,7 @@
 """PostToolUse: count the call (a reminder without one is in vain), and tell what was taken away.
 
-It asks Redis nothing: the keeper leaves its word in a file. For an ordinary session it does nothing.
+It asks Redis nothing but for an operator's messages, and that only when there are some: the keeper leaves
+its word in a file. For an ordinary session it does nothing.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ def handle(hook: runtime.Hook) -> None:
         return
     session.ensure_keeper(hook.settings.path)
     word = session.told()
-    if word:
-        runtime.say(runtime.context("PostToolUse", word))
+    hook.connection.timeout = 1.0  # a tool call should not wait long for a message
+    found = hook.messages(session)
+    if word or found is not None:
+        text = "\n\n".join(part for part in (word, found.text if found is not None else "") if part)
+        if runtime.say(runtime.context("PostToolUse", text)) and found is not None:
+            hook.told(session, found)
 
 
 if __name__ == "__main__":

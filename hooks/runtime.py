@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from pool import words
     from pool.claim import Caller, Claim
 
 #: Bytes of a payload that are read at most.
@@ -81,6 +82,28 @@ class Hook:
             self.settings, self.pool, self.pid, self.text("session_id"), self.text("cwd") or os.getcwd()
         )
         return self.session
+
+    def messages(self, session: local.Session, room: int = 0) -> words.Words | None:
+        """The operator's messages for the session; Redis is asked only if the keeper has said there are."""
+        if not session.words_wait():
+            return None
+        from pool import words
+
+        try:
+            verdict, found = words.ask(self.pool, session.caller, room or words.ROOM)
+        except RedisAway as error:
+            self.log(f"messages wait: {error}")
+            return None
+        if verdict == "none":
+            session.mark_words(False)
+        return found
+
+    def told(self, session: local.Session, found: words.Words) -> None:
+        """The session has them."""
+        try:
+            session.mark_words(found.done() > 0)
+        except RedisAway as error:
+            self.log(f"messages {', '.join(found.ids)} may be told twice: {error}")
 
     def confirm(self, caller: Caller, claim: Claim) -> None:
         """Say that a hand-over has reached the session. A line that breaks just now is no reason to lose it.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: The hook ends itself so long before the client would (seconds).
 MARGIN = 30.0
+#: Bytes of an operator's messages that are handed over beside a task.
+WITH_A_TASK = 2_000
 #: The scripts that a hook may need after a wait, in which its installation may have been upgraded.
 _LATER = (
     "claim",
@@ -32,6 +34,7 @@ _LATER = (
     "complete",
     "checked",
     "beat",
+    "told",
 )
 
 
@@ -116,6 +119,9 @@ class Stop:
         kept = local.commits(desk.outbox)
         if kept:  # from an outage: before anything is said about it
             return self._kept(desk, kept)
+        parked = look.handed is not None and look.handed.parked  # a turn would fail, or disturb a person
+        if not parked and self._words():
+            return True
         message = self._message(look)
         background = self.hook.payload.get("background_tasks")
         reply = self.hook.pool.remind(
@@ -226,10 +232,29 @@ class Stop:
             self._give_back(handed)
             return True
         self.session.told()  # a word about an earlier task would only confuse
-        if runtime.say(block(handed)):
+        found = self.hook.messages(self.session, WITH_A_TASK)
+        if runtime.say(block(handed, found.text if found is not None else "")):
             self.hook.confirm(self.session.caller, handed.claim)
+            if found is not None:
+                self.hook.told(self.session, found)
         else:
             self._give_back(handed)
+        return True
+
+    def _words(self) -> bool:
+        """Tell the session what an operator has to say, as feedback; whether there was anything."""
+        found = self.hook.messages(self.session)
+        if found is None:
+            return False
+        said = runtime.say(
+            {
+                "decision": "block",
+                "reason": "A message from an operator.",
+                **runtime.context("Stop", found.text),
+            }
+        )
+        if said:
+            self.hook.told(self.session, found)
         return True
 
     def _give_back(self, handed: HandOver) -> None:
@@ -243,6 +268,10 @@ class Stop:
 
     def _wait(self, look: Look, window: float) -> bool:
         self.hook.pool.preload(*_LATER)
+        if look.wake:
+            self.session.mark_words(True)
+            if self._words():
+                return True
         now = time.monotonic()
         if now >= self.deadline:
             return self._come_back()
@@ -328,12 +357,16 @@ class Stop:
             self.hook.log(f"Stop: left without a word to Redis: {error}")
 
 
-def block(handed: HandOver) -> dict[str, object]:
-    """The hand-over: the short reason (which the client sends twice) and the whole task (once)."""
+def block(handed: HandOver, words: str = "") -> dict[str, object]:
+    """The hand-over: the short reason (which the client sends twice) and the whole task (once).
+
+    ``words`` are an operator's, to be read with it.
+    """
+    text = brief.fitted(handed, handed.fields, words)
     return {
         "decision": "block",
         "reason": brief.one_line(handed),
-        **runtime.context("Stop", brief.fitted(handed, handed.fields)),
+        **runtime.context("Stop", text),
     }
 
 

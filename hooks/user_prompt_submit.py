@@ -35,6 +35,10 @@ def handle(hook: runtime.Hook) -> None:
         said = runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields)))
         if said:
             hook.confirm(session.caller, handed.claim)
+    else:
+        found = hook.messages(session)
+        if found is not None and runtime.say(runtime.context("UserPromptSubmit", found.text)):
+            hook.told(session, found)
 
 
 if __name__ == "__main__":

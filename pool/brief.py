@@ -110,21 +110,25 @@ def report(claim: str, by_message: bool) -> str:
     return f'{finish}{fail}, or `coord-worker release {claim} --reason "..."`'
 
 
-def fitted(handed: HandOver, fields: dict[str, Any]) -> str:
-    """The task within the client's limit; when cut, with the command that prints the rest."""
+def fitted(handed: HandOver, fields: dict[str, Any], words: str = "") -> str:
+    """The task within the client's limit; when cut, with the command that prints the rest.
+
+    ``words`` (an operator's, to be read with it) come last, and whole.
+    """
     text = whole(handed, fields)
-    if len(text) <= LIMIT and _units(text) <= LIMIT:
-        return text
+    words = f"\n\n{words}" if words else ""
+    if _units(text) + _units(words) <= LIMIT:
+        return text + words
     tail = closing(handed, fields)
     more = (
         f"\n\n[... cut here: the task has {len(text)} characters. Run `coord-worker context {handed.claim}` "
         "and read the whole of it before you begin.]\n\n"
     )
-    room = LIMIT - _units(tail) - _units(more)
-    text = text[:room]
-    while _units(text) > room:
+    room = LIMIT - _units(tail) - _units(more) - _units(words)
+    text = text[: max(0, room)]
+    while _units(text) > max(0, room):
         text = text[: -((_units(text) - room + 1) // 2)]
-    return text + more + tail
+    return text + more + tail + words
 
 
 def _units(text: str) -> int:

@@ -1,7 +1,8 @@
 """What a session's hooks, helpers and keeper share on disk, and how each finds its worker.
 
 HOME/sessions/<process key>/ holds ``session.json`` (worker, epoch, session id), ``tools`` (a byte per
-tool call), ``lost`` (what the session must be told at its next tool call), ``keeper.lock`` and
+tool call), ``lost`` (what the session must be told at its next tool call), ``words`` (there is one when
+an operator's messages wait in Redis), ``acts`` (which installation of the hooks does), ``keeper.lock`` and
 ``outbox/`` (commits that Redis has not taken yet). Standard library only.
 """
 
@@ -155,6 +156,23 @@ class Session:
         except OSError:
             return ""
         return text
+
+    # -- an operator's messages -------------------------------------------------------------------------
+
+    def mark_words(self, waiting: bool) -> None:
+        """Note whether messages wait: a hook asks Redis for them only then."""
+        if waiting != self.words_wait():
+            if waiting:
+                self._append("words", b"")
+            else:
+                try:
+                    os.unlink(os.path.join(self.folder, "words"))
+                except OSError:
+                    return  # the other hook was first, or the disk cannot be written: one question too many
+
+    def words_wait(self) -> bool:
+        """Whether messages wait, as far as the keeper has said."""
+        return os.path.exists(os.path.join(self.folder, "words"))
 
     def _append(self, name: str, data: bytes) -> None:
         try:

@@ -33,7 +33,7 @@ _LOOKS = 50
 class Look:
     """What a claim found: ``verdict`` is one of claim.lua's, the other fields belong to it."""
 
-    __slots__ = ("draining", "foreign", "handed", "idle_left", "more", "reason", "ticket", "verdict")
+    __slots__ = ("draining", "foreign", "handed", "idle_left", "more", "reason", "ticket", "verdict", "wake")
 
     def __init__(self, reply: list[Any]) -> None:
         self.verdict = reply[0].decode()
@@ -44,6 +44,8 @@ class Look:
         self.idle_left = 0.0
         self.draining = False
         self.more = False
+        #: An operator's message wants to be told now.
+        self.wake = False
         if self.verdict in ("held", "task"):
             self.handed = HandOver(reply)
         elif self.verdict == "inspect":
@@ -55,6 +57,7 @@ class Look:
         elif self.verdict == "wait":
             self.idle_left, self.draining = float(reply[2]), reply[3] == b"draining"
             self.more = reply[3] == b"more"
+            self.wake = reply[4] == b"1"
 
 
 class Beat:
@@ -63,7 +66,7 @@ class Beat:
     ``claim`` is what the worker holds or, with the other two, what it held.
     """
 
-    __slots__ = ("claim", "idle_left", "state", "verdict", "why")
+    __slots__ = ("claim", "idle_left", "state", "verdict", "why", "words")
 
     def __init__(self, reply: list[bytes]) -> None:
         self.verdict = reply[0].decode()
@@ -71,9 +74,12 @@ class Beat:
         self.idle_left = 0.0
         self.state = ""
         self.why = ""
+        #: Messages of an operator's that wait for the session.
+        self.words = 0
         if self.verdict == "ok":
             self.idle_left, self.state = float(reply[1]), reply[2].decode()
             self.claim = Claim(reply[3].decode(), reply[4].decode()) if reply[3] else None
+            self.words = int(reply[5] or 0)
         elif self.verdict == "gone":
             self.state, self.why = reply[1].decode(), reply[3].decode("utf-8", "replace")
             self.claim = Claim(reply[2].decode()) if reply[2] else None
@@ -236,6 +242,16 @@ class Pool:
     def leave(self, caller: Caller, ticket: str) -> bool:
         """A waiting hook ends without a task: leave.lua."""
         return self.verdict("leave", caller.worker, caller.epoch, ticket)[0] == "ok"
+
+    # -- an operator's messages ------------------------------------------------------------------------
+
+    def tell(self, target: str, text: str, wake: bool, most: int) -> list[str]:
+        """Send a message to a worker, or to the one that holds a task: tell.lua."""
+        return self.verdict("tell", target, text, "1" if wake else "", most)
+
+    def told(self, caller: Caller, what: str, taken: str, room: int = 0) -> list[str]:
+        """Take the messages that wait for a session, or say that it has them (pool.words): told.lua."""
+        return self.verdict("told", caller.worker, caller.epoch, what, taken, room)
 
     # -- the claim -----------------------------------------------------------------------------------
 

@@ -90,6 +90,7 @@ class Settings(BaseSettings):
     artifact_limit: Size = Field(2**20, description="bytes of one artifact")
     artifact_count: Whole = Field(8, ge=0, description="artifacts of a task")
     batch_limit: Whole = Field(100_000, ge=1, description="tasks in one `coord submit --from`")
+    message_limit: Size = Field(4096, le=4096, description="bytes of a message of `coord tell`")
     event_limit: Whole = Field(100_000, ge=1, description="events kept in the stream pool:events")
 
     tick: Duration = Field(1.0, gt=0, le=1.0, description="time between two rounds of the coordinator")

@@ -93,6 +93,8 @@ class WorkerView:
     session: str
     epoch: int
     draining: bool
+    #: An operator's messages that its session has not got yet.
+    messages: int
     parked_until: str | None
     registered_at: str | None
     #: coord's release and its scripts' version, as this worker runs them.
@@ -350,7 +352,7 @@ def unadopted(connection: redis.Redis, limit: int) -> list[str]:
 _WORKER_FIELDS = (
     "epoch", "state", "state_at", "evidence", "claim", "beat_at", "active_at", "idle_limit", "queues",
     "tasks", "host", "pid", "cwd", "session", "draining", "park_until", "registered_at", "parked_at",
-    "coord", "scripts", "offers", "account", "mode", "supervisor",
+    "coord", "scripts", "offers", "account", "mode", "supervisor", "words",
 )  # fmt: skip
 
 
@@ -429,7 +431,8 @@ def _worker(worker_id: str, f: dict[str, bytes | None], now: float) -> WorkerVie
         idle_left=None if gone or f["claim"] else max(0.0, left), idle_limit=number("idle_limit"),
         queues=_text(f["queues"]).split(","), tasks=_whole(f["tasks"]), host=_text(f["host"]),
         pid=_whole(f["pid"]), cwd=_text(f["cwd"]), session=_text(f["session"]), epoch=_whole(f["epoch"]),
-        draining=bool(f["draining"]), parked_until=model.utc(until) if until > 0 else None,
+        draining=bool(f["draining"]), messages=_whole(f["words"]),
+        parked_until=model.utc(until) if until > 0 else None,
         registered_at=model.utc(number("registered_at")), coord=_text(f["coord"]),
         scripts=_whole(f["scripts"]) or 1, offers=_text(f["offers"]).split(),
         account=_text(f["account"]) or "default", mode=_text(f["mode"]), supervisor=_text(f["supervisor"]),

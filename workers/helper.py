@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from pool import brief, compiled, errors, jsonlite, outbox, payload, scripts, units, wire
+from pool import brief, compiled, errors, jsonlite, outbox, payload, scripts, units, wire, words
 from pool.claim import Caller, Claim, HandOver
 from workers import desks
 from workers import identity as identity_module
@@ -285,11 +285,18 @@ class Helper:
             raise _lost(answer)
         task = answer.claim.task_id if answer.claim else None
         left = f"holds {task}" if task else f"{units.span(answer.idle_left)} idle time left"
+        # A session's hooks bring it an operator's messages; a program has them here.
+        found = words.take(self.pool, self.me.caller) if answer.words and self.me.session is None else None
+        said = f"\n\n{found.text}" if found is not None else ""
         self._print(
-            f"OK: {self.me.caller.worker} is {answer.state}, {left}.",
+            f"OK: {self.me.caller.worker} is {answer.state}, {left}.{said}",
             {"worker": self.me.caller.worker, "state": answer.state, "task": task,
-             "idle_left": None if task else max(0.0, answer.idle_left)},
+             "idle_left": None if task else max(0.0, answer.idle_left),
+             "messages": found.text if found is not None else None},
         )  # fmt: skip
+        if found is not None:
+            sys.stdout.flush()
+            found.done()
         return 0
 
     def _result(self) -> str:

@@ -32,7 +32,8 @@ class Keeper:
         self.session = session
         self.caller = caller
         self.watch = process.Watch(session.pid, session.key)
-        self.pool = scripts.Pool(wire.Connection(settings.url), settings.values, settings.templates)
+        self.connection = wire.Connection(settings.url)
+        self.pool = scripts.Pool(self.connection, settings.values, settings.templates)
         self.pool.preload("beat", "complete", "deregister", "register")
         self.beat = float(settings["beat"])
         self._problem = ""
@@ -48,10 +49,41 @@ class Keeper:
                 flush_outbox(self.session, self.pool)
                 if not self._beat():
                     return
-                pause = self.beat
+                self._listen(self.beat)
+                pause = 0.0
             except (RedisAway, wire.ReplyError) as error:
                 pause = min(self.beat, 1.0)  # the lease runs on: try again soon
                 self._log(error)
+
+    def _listen(self, seconds: float) -> None:
+        """Pause between two beats, on a list: a call, or the session's death, ends it at once.
+
+        Raises:
+            RedisAway: The line broke.
+        """
+        end = time.monotonic() + seconds
+
+        def ready(left: float) -> bool:
+            until = time.monotonic() + left
+            watched = [self.connection.fileno()] + [self.watch.fd] * (self.watch.fd >= 0)
+            while not self.connection.pending():
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                # Without a pidfd the process is looked at once a second.
+                found = select.select(watched, [], [], left if self.watch.fd >= 0 else min(left, 1.0))[0]
+                if self.connection.fileno() in found:
+                    return True
+                if found or not self.watch.alive():
+                    raise wire.Cancelled("the session is gone")
+            return True
+
+        call = ("BLPOP", f"pool:call:{self.caller.worker}", f"{max(0.05, end - time.monotonic()):.3f}")
+        try:
+            # Redis ends the block by itself; two seconds more, then the line is taken for dead.
+            self.connection.wait_command(seconds + 2, ready, *call)
+        except wire.Cancelled:
+            return
 
     def _died_within(self, seconds: float) -> bool:
         if self.watch.fd < 0:  # no pidfd, no kqueue: look once a second
@@ -72,6 +104,8 @@ class Keeper:
         self._problem = ""
         if answer.verdict == "lost":
             self._tell(answer)
+        if answer.verdict == "ok":
+            self.heard(answer.words)
         if answer.verdict != "gone":
             return True
         self.session.load()
@@ -89,6 +123,10 @@ class Keeper:
             return True  # it died just now: the watch will say so
         self.caller = session.caller
         return True
+
+    def heard(self, words: int) -> None:
+        """So many messages of an operator's wait for the session: its next hook will ask for them."""
+        self.session.mark_words(words > 0)
 
     def _tell(self, answer: scripts.Beat) -> None:
         """Leave a word about the task that was taken away, if there was one."""

@@ -15,7 +15,7 @@ import redis
 from coordinator import completing
 from coordinator.commands import common
 from pool import events, evidence, keys, model, payload, units, view
-from pool.errors import EXIT_FAILED, UnknownTask, UsageError, WrongState
+from pool.errors import EXIT_FAILED, UnknownTask, UnknownWorker, UsageError, WrongState
 
 #: How many events are searched for a task's history.
 _HISTORY = 20_000
@@ -125,18 +125,20 @@ def task(task_id: str, as_json: bool) -> None:
     """Show one task: its state, history, prompt and result."""
     with common.opened() as ctx:
         found = view.task(ctx.connection, task_id)
+        waiting = _messages(ctx.connection, found)
         try:
             fields = view.fields(ctx.connection, task_id)
         except payload.NotATask as error:
             fields = {"prompt": f"(this job is none of coord's: {error})"}
         history = [row for row in events.latest(ctx.connection, _HISTORY) if row.get("task") == task_id][::-1]
     if as_json:
-        common.dump({**found.__dict__, "fields": fields, "history": history})
+        common.dump({**found.__dict__, "fields": fields, "history": history, "messages": waiting})
         return
     common.console.print(common.cell(f"{found.id}  {found.title}", "bold"), soft_wrap=True)
     made = common.table("what", "value")
     made.show_header = False
-    for name, value in _facts(found, fields).items():
+    notes = {"messages": f"{waiting} that its worker has not got yet" if waiting else ""}
+    for name, value in {**_facts(found, fields), **notes}.items():
         if value:
             made.add_row(common.cell(name, "dim"), value if name == "status" else common.cell(value))
     common.console.print(made)
@@ -148,6 +150,16 @@ def task(task_id: str, as_json: bool) -> None:
         for entry in history:
             made.add_row(*(common.cell(entry.get(name)) for name in ("at", "type", "worker", "detail")))
         common.console.print(made)
+
+
+def _messages(connection: redis.Redis, found: view.TaskView) -> int:
+    """How many messages of an operator's its worker's session has not got yet."""
+    if found.status != model.Status.STARTED or not found.worker:
+        return 0
+    try:
+        return view.worker(connection, found.worker).messages
+    except UnknownWorker:
+        return 0  # a plain rq worker
 
 
 def _facts(found: view.TaskView, fields: dict[str, Any]) -> dict[str, Any]:

@@ -104,13 +104,18 @@ def _table(found: list[view.WorkerView]) -> tuple[list[str], list[dict[str, Any]
             "heartbeat": f"{units.span(each.last_heartbeat)} ago",
             "idle left": "" if each.idle_left is None else units.span(each.idle_left),
             "task": f"{each.task} {each.title or ''}".strip() if each.task else "",
-            "evidence": each.evidence, "host": f"{each.host}:{each.pid}",
+            "evidence": each.evidence + _unread(each.messages), "host": f"{each.host}:{each.pid}",
         }
         for each in found
     ]  # fmt: skip
     if common.layout() == "wide":
         columns = [*columns[:5], "host", "task", "evidence"]
     return columns, rows, "task", columns[6:] if common.layout() == "narrow" else ["evidence"]
+
+
+def _unread(messages: int) -> str:
+    """That an operator's messages wait for the session, if so."""
+    return f"; {messages} message{'s' * (messages != 1)} not read yet" if messages else ""
 
 
 def workers_table(found: list[view.WorkerView]) -> Table:

@@ -303,7 +303,8 @@ def _names() -> str:
     own += [
         known[name].replace("{name}", "{name}" + end) for name in by_priority for end in ("", ":high", ":low")
     ]
-    own += [f"pool:{what}:{{name}}" for what in ("worker", "waiters", "artifacts", "evidence", "stats")]
+    kinds = ("worker", "waiters", "artifacts", "evidence", "stats", "call", "words")
+    own += [f"pool:{what}:{{name}}" for what in kinds]
     return json.dumps(
         {"scores": ["pool:tasks", "pool:workers", "pool:departed", "pool:leases", "pool:coordinators"],
          "sets": [known["queues"], known["workers"]],

@@ -211,6 +211,7 @@ SETTINGS = {
         'lease': 'duration',
         'loss_limit': 'int',
         'max_tasks': 'int',
+        'message_limit': 'size',
         'played': 'bool',
         'poll_wait': 'duration',
         'project': 'file',
@@ -294,6 +295,7 @@ SETTINGS = {
         'lease': 60.0,
         'loss_limit': 3,
         'max_tasks': 0,
+        'message_limit': 4096,
         'played': False,
         'poll_wait': 20.0,
         'project': '',
@@ -602,7 +604,8 @@ def _coord() -> str:
 
 MODULES['hooks.post_tool_use'] = r'''"""PostToolUse: count the call (a reminder without one is in vain), and tell what was taken away.
 
-It asks Redis nothing: the keeper leaves its word in a file. For an ordinary session it does nothing.
+It asks Redis nothing but for an operator's messages, and that only when there are some: the keeper leaves
+its word in a file. For an ordinary session it does nothing.
 """
 
 from __future__ import annotations
@@ -625,8 +628,12 @@ def handle(hook: runtime.Hook) -> None:
         return
     session.ensure_keeper(hook.settings.path)
     word = session.told()
-    if word:
-        runtime.say(runtime.context("PostToolUse", word))
+    hook.connection.timeout = 1.0  # a tool call should not wait long for a message
+    found = hook.messages(session)
+    if word or found is not None:
+        text = "\n\n".join(part for part in (word, found.text if found is not None else "") if part)
+        if runtime.say(runtime.context("PostToolUse", text)) and found is not None:
+            hook.told(session, found)
 
 
 if __name__ == "__main__":
@@ -655,6 +662,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from pool import words
     from pool.claim import Caller, Claim
 
 #: Bytes of a payload that are read at most.
@@ -716,6 +724,28 @@ class Hook:
             self.settings, self.pool, self.pid, self.text("session_id"), self.text("cwd") or os.getcwd()
         )
         return self.session
+
+    def messages(self, session: local.Session, room: int = 0) -> words.Words | None:
+        """The operator's messages for the session; Redis is asked only if the keeper has said there are."""
+        if not session.words_wait():
+            return None
+        from pool import words
+
+        try:
+            verdict, found = words.ask(self.pool, session.caller, room or words.ROOM)
+        except RedisAway as error:
+            self.log(f"messages wait: {error}")
+            return None
+        if verdict == "none":
+            session.mark_words(False)
+        return found
+
+    def told(self, session: local.Session, found: words.Words) -> None:
+        """The session has them."""
+        try:
+            session.mark_words(found.done() > 0)
+        except RedisAway as error:
+            self.log(f"messages {', '.join(found.ids)} may be told twice: {error}")
 
     def confirm(self, caller: Caller, claim: Claim) -> None:
         """Say that a hand-over has reached the session. A line that breaks just now is no reason to lose it.
@@ -892,6 +922,8 @@ if TYPE_CHECKING:
 
 #: The hook ends itself so long before the client would (seconds).
 MARGIN = 30.0
+#: Bytes of an operator's messages that are handed over beside a task.
+WITH_A_TASK = 2_000
 #: The scripts that a hook may need after a wait, in which its installation may have been upgraded.
 _LATER = (
     "claim",
@@ -904,6 +936,7 @@ _LATER = (
     "complete",
     "checked",
     "beat",
+    "told",
 )
 
 
@@ -988,6 +1021,9 @@ class Stop:
         kept = local.commits(desk.outbox)
         if kept:  # from an outage: before anything is said about it
             return self._kept(desk, kept)
+        parked = look.handed is not None and look.handed.parked  # a turn would fail, or disturb a person
+        if not parked and self._words():
+            return True
         message = self._message(look)
         background = self.hook.payload.get("background_tasks")
         reply = self.hook.pool.remind(
@@ -1098,10 +1134,29 @@ class Stop:
             self._give_back(handed)
             return True
         self.session.told()  # a word about an earlier task would only confuse
-        if runtime.say(block(handed)):
+        found = self.hook.messages(self.session, WITH_A_TASK)
+        if runtime.say(block(handed, found.text if found is not None else "")):
             self.hook.confirm(self.session.caller, handed.claim)
+            if found is not None:
+                self.hook.told(self.session, found)
         else:
             self._give_back(handed)
+        return True
+
+    def _words(self) -> bool:
+        """Tell the session what an operator has to say, as feedback; whether there was anything."""
+        found = self.hook.messages(self.session)
+        if found is None:
+            return False
+        said = runtime.say(
+            {
+                "decision": "block",
+                "reason": "A message from an operator.",
+                **runtime.context("Stop", found.text),
+            }
+        )
+        if said:
+            self.hook.told(self.session, found)
         return True
 
     def _give_back(self, handed: HandOver) -> None:
@@ -1115,6 +1170,10 @@ class Stop:
 
     def _wait(self, look: Look, window: float) -> bool:
         self.hook.pool.preload(*_LATER)
+        if look.wake:
+            self.session.mark_words(True)
+            if self._words():
+                return True
         now = time.monotonic()
         if now >= self.deadline:
             return self._come_back()
@@ -1200,12 +1259,16 @@ class Stop:
             self.hook.log(f"Stop: left without a word to Redis: {error}")
 
 
-def block(handed: HandOver) -> dict[str, object]:
-    """The hand-over: the short reason (which the client sends twice) and the whole task (once)."""
+def block(handed: HandOver, words: str = "") -> dict[str, object]:
+    """The hand-over: the short reason (which the client sends twice) and the whole task (once).
+
+    ``words`` are an operator's, to be read with it.
+    """
+    text = brief.fitted(handed, handed.fields, words)
     return {
         "decision": "block",
         "reason": brief.one_line(handed),
-        **runtime.context("Stop", brief.fitted(handed, handed.fields)),
+        **runtime.context("Stop", text),
     }
 
 
@@ -1322,6 +1385,10 @@ def handle(hook: runtime.Hook) -> None:
         said = runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields)))
         if said:
             hook.confirm(session.caller, handed.claim)
+    else:
+        found = hook.messages(session)
+        if found is not None and runtime.say(runtime.context("UserPromptSubmit", found.text)):
+            hook.told(session, found)
 
 
 if __name__ == "__main__":
@@ -1525,21 +1592,25 @@ def report(claim: str, by_message: bool) -> str:
     return f'{finish}{fail}, or `coord-worker release {claim} --reason "..."`'
 
 
-def fitted(handed: HandOver, fields: dict[str, Any]) -> str:
-    """The task within the client's limit; when cut, with the command that prints the rest."""
+def fitted(handed: HandOver, fields: dict[str, Any], words: str = "") -> str:
+    """The task within the client's limit; when cut, with the command that prints the rest.
+
+    ``words`` (an operator's, to be read with it) come last, and whole.
+    """
     text = whole(handed, fields)
-    if len(text) <= LIMIT and _units(text) <= LIMIT:
-        return text
+    words = f"\n\n{words}" if words else ""
+    if _units(text) + _units(words) <= LIMIT:
+        return text + words
     tail = closing(handed, fields)
     more = (
         f"\n\n[... cut here: the task has {len(text)} characters. Run `coord-worker context {handed.claim}` "
         "and read the whole of it before you begin.]\n\n"
     )
-    room = LIMIT - _units(tail) - _units(more)
-    text = text[:room]
-    while _units(text) > room:
+    room = LIMIT - _units(tail) - _units(more) - _units(words)
+    text = text[: max(0, room)]
+    while _units(text) > max(0, room):
         text = text[: -((_units(text) - room + 1) // 2)]
-    return text + more + tail
+    return text + more + tail + words
 
 
 def _units(text: str) -> int:
@@ -2555,7 +2626,8 @@ def dumps(value: Any) -> str:
 MODULES['pool.local'] = r'''"""What a session's hooks, helpers and keeper share on disk, and how each finds its worker.
 
 HOME/sessions/<process key>/ holds ``session.json`` (worker, epoch, session id), ``tools`` (a byte per
-tool call), ``lost`` (what the session must be told at its next tool call), ``keeper.lock`` and
+tool call), ``lost`` (what the session must be told at its next tool call), ``words`` (there is one when
+an operator's messages wait in Redis), ``acts`` (which installation of the hooks does), ``keeper.lock`` and
 ``outbox/`` (commits that Redis has not taken yet). Standard library only.
 """
 
@@ -2709,6 +2781,23 @@ class Session:
         except OSError:
             return ""
         return text
+
+    # -- an operator's messages -------------------------------------------------------------------------
+
+    def mark_words(self, waiting: bool) -> None:
+        """Note whether messages wait: a hook asks Redis for them only then."""
+        if waiting != self.words_wait():
+            if waiting:
+                self._append("words", b"")
+            else:
+                try:
+                    os.unlink(os.path.join(self.folder, "words"))
+                except OSError:
+                    return  # the other hook was first, or the disk cannot be written: one question too many
+
+    def words_wait(self) -> bool:
+        """Whether messages wait, as far as the keeper has said."""
+        return os.path.exists(os.path.join(self.folder, "words"))
 
     def _append(self, name: str, data: bytes) -> None:
         try:
@@ -3477,7 +3566,7 @@ _LOOKS = 50
 class Look:
     """What a claim found: ``verdict`` is one of claim.lua's, the other fields belong to it."""
 
-    __slots__ = ("draining", "foreign", "handed", "idle_left", "more", "reason", "ticket", "verdict")
+    __slots__ = ("draining", "foreign", "handed", "idle_left", "more", "reason", "ticket", "verdict", "wake")
 
     def __init__(self, reply: list[Any]) -> None:
         self.verdict = reply[0].decode()
@@ -3488,6 +3577,8 @@ class Look:
         self.idle_left = 0.0
         self.draining = False
         self.more = False
+        #: An operator's message wants to be told now.
+        self.wake = False
         if self.verdict in ("held", "task"):
             self.handed = HandOver(reply)
         elif self.verdict == "inspect":
@@ -3499,6 +3590,7 @@ class Look:
         elif self.verdict == "wait":
             self.idle_left, self.draining = float(reply[2]), reply[3] == b"draining"
             self.more = reply[3] == b"more"
+            self.wake = reply[4] == b"1"
 
 
 class Beat:
@@ -3507,7 +3599,7 @@ class Beat:
     ``claim`` is what the worker holds or, with the other two, what it held.
     """
 
-    __slots__ = ("claim", "idle_left", "state", "verdict", "why")
+    __slots__ = ("claim", "idle_left", "state", "verdict", "why", "words")
 
     def __init__(self, reply: list[bytes]) -> None:
         self.verdict = reply[0].decode()
@@ -3515,9 +3607,12 @@ class Beat:
         self.idle_left = 0.0
         self.state = ""
         self.why = ""
+        #: Messages of an operator's that wait for the session.
+        self.words = 0
         if self.verdict == "ok":
             self.idle_left, self.state = float(reply[1]), reply[2].decode()
             self.claim = Claim(reply[3].decode(), reply[4].decode()) if reply[3] else None
+            self.words = int(reply[5] or 0)
         elif self.verdict == "gone":
             self.state, self.why = reply[1].decode(), reply[3].decode("utf-8", "replace")
             self.claim = Claim(reply[2].decode()) if reply[2] else None
@@ -3680,6 +3775,16 @@ class Pool:
     def leave(self, caller: Caller, ticket: str) -> bool:
         """A waiting hook ends without a task: leave.lua."""
         return self.verdict("leave", caller.worker, caller.epoch, ticket)[0] == "ok"
+
+    # -- an operator's messages ------------------------------------------------------------------------
+
+    def tell(self, target: str, text: str, wake: bool, most: int) -> list[str]:
+        """Send a message to a worker, or to the one that holds a task: tell.lua."""
+        return self.verdict("tell", target, text, "1" if wake else "", most)
+
+    def told(self, caller: Caller, what: str, taken: str, room: int = 0) -> list[str]:
+        """Take the messages that wait for a session, or say that it has them (pool.words): told.lua."""
+        return self.verdict("told", caller.worker, caller.epoch, what, taken, room)
 
     # -- the claim -----------------------------------------------------------------------------------
 
@@ -4662,6 +4767,92 @@ def readable(fd: int, seconds: float) -> bool:
     return bool(select.select([fd], [], [], seconds)[0])
 '''
 
+MODULES['pool.words'] = r'''"""Messages of an operator's on their way into a session (`coord tell`). Standard library only.
+
+Whoever hands a session its next words, a hook or a supervisor that feeds it, takes what waits, hands it
+over, and then says so:
+
+    found = words.take(pool, caller)
+    if found is not None and handed_over(found.text):
+        found.done()
+
+Of two that take at once one is given the messages; what was taken and not said to be done within the
+setting ``provisional`` (10 s) is given again.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pool import units
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pool.claim import Caller
+    from pool.scripts import Pool
+
+#: Bytes of the messages that are handed over at once (the client cuts a hook's text at 10,000 characters).
+ROOM = 4_500
+
+
+class Words:
+    """Messages that were taken: their ids, and the text that the session is to read."""
+
+    def __init__(self, pool: Pool, caller: Caller, taken: str, parts: list[str]) -> None:
+        self._pool = pool
+        self._caller = caller
+        self._taken = taken
+        self.ids = parts[::4]
+        self.text = "\n\n".join(
+            framed(task, float(age), text)
+            for task, age, text in zip(parts[1::4], parts[2::4], parts[3::4], strict=True)
+        )
+
+    def done(self) -> int:
+        """They have reached the session; how many wait still.
+
+        Raises:
+            RedisAway: Redis does not answer; they will be handed over once more.
+        """
+        reply = self._pool.told(self._caller, "done", self._taken)
+        return int(reply[1]) if reply[0] == "ok" else 0
+
+
+def take(pool: Pool, caller: Caller, room: int = ROOM) -> Words | None:
+    """The messages that wait for a worker's session, of ``room`` bytes at most; None when there is none.
+
+    Raises:
+        RedisAway: Redis does not answer.
+    """
+    return ask(pool, caller, room)[1]
+
+
+def ask(pool: Pool, caller: Caller, room: int = ROOM) -> tuple[str, Words | None]:
+    """The same, with told.lua's verdict: ``none`` wait, or another has them just now (``busy``).
+
+    Raises:
+        RedisAway: Redis does not answer.
+    """
+    taken = os.urandom(8).hex()
+    reply = pool.told(caller, "take", taken, room)
+    return reply[0], Words(pool, caller, taken, reply[1:]) if reply[0] == "words" else None
+
+
+def framed(task: str, age: float, text: str) -> str:
+    """A message as the session reads it: whose it is, and where it ends."""
+    about = f" about task {task}" if task else ""
+    quoted = "\n".join(f"> {line}" for line in clean(text).splitlines() if line.strip())
+    return (
+        f"Message from an operator of the pool{about}, {units.span(age)} ago:\n{quoted}\n"
+        "(Take it into account and go on; it is no new task, and it ends none.)"
+    )
+
+
+def clean(text: str) -> str:
+    """A text without control characters: lines and tabs stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text.replace("\r\n", "\n"))
+'''
+
 MODULES['workers'] = r'''"""The worker's side: helper scripts, keeper, and the same as functions for people's own scripts.
 
 ``from workers import claim_task, complete_task, fail_task, heartbeat, should_worker_continue``
@@ -4864,7 +5055,7 @@ import sys
 import time
 
 
-from pool import brief, compiled, errors, jsonlite, outbox, payload, scripts, units, wire
+from pool import brief, compiled, errors, jsonlite, outbox, payload, scripts, units, wire, words
 from pool.claim import Caller, Claim, HandOver
 from workers import desks
 from workers import identity as identity_module
@@ -5140,11 +5331,18 @@ class Helper:
             raise _lost(answer)
         task = answer.claim.task_id if answer.claim else None
         left = f"holds {task}" if task else f"{units.span(answer.idle_left)} idle time left"
+        # A session's hooks bring it an operator's messages; a program has them here.
+        found = words.take(self.pool, self.me.caller) if answer.words and self.me.session is None else None
+        said = f"\n\n{found.text}" if found is not None else ""
         self._print(
-            f"OK: {self.me.caller.worker} is {answer.state}, {left}.",
+            f"OK: {self.me.caller.worker} is {answer.state}, {left}.{said}",
             {"worker": self.me.caller.worker, "state": answer.state, "task": task,
-             "idle_left": None if task else max(0.0, answer.idle_left)},
+             "idle_left": None if task else max(0.0, answer.idle_left),
+             "messages": found.text if found is not None else None},
         )  # fmt: skip
+        if found is not None:
+            sys.stdout.flush()
+            found.done()
         return 0
 
     def _result(self) -> str:
@@ -5443,7 +5641,8 @@ class Keeper:
         self.session = session
         self.caller = caller
         self.watch = process.Watch(session.pid, session.key)
-        self.pool = scripts.Pool(wire.Connection(settings.url), settings.values, settings.templates)
+        self.connection = wire.Connection(settings.url)
+        self.pool = scripts.Pool(self.connection, settings.values, settings.templates)
         self.pool.preload("beat", "complete", "deregister", "register")
         self.beat = float(settings["beat"])
         self._problem = ""
@@ -5459,10 +5658,41 @@ class Keeper:
                 flush_outbox(self.session, self.pool)
                 if not self._beat():
                     return
-                pause = self.beat
+                self._listen(self.beat)
+                pause = 0.0
             except (RedisAway, wire.ReplyError) as error:
                 pause = min(self.beat, 1.0)  # the lease runs on: try again soon
                 self._log(error)
+
+    def _listen(self, seconds: float) -> None:
+        """Pause between two beats, on a list: a call, or the session's death, ends it at once.
+
+        Raises:
+            RedisAway: The line broke.
+        """
+        end = time.monotonic() + seconds
+
+        def ready(left: float) -> bool:
+            until = time.monotonic() + left
+            watched = [self.connection.fileno()] + [self.watch.fd] * (self.watch.fd >= 0)
+            while not self.connection.pending():
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                # Without a pidfd the process is looked at once a second.
+                found = select.select(watched, [], [], left if self.watch.fd >= 0 else min(left, 1.0))[0]
+                if self.connection.fileno() in found:
+                    return True
+                if found or not self.watch.alive():
+                    raise wire.Cancelled("the session is gone")
+            return True
+
+        call = ("BLPOP", f"pool:call:{self.caller.worker}", f"{max(0.05, end - time.monotonic()):.3f}")
+        try:
+            # Redis ends the block by itself; two seconds more, then the line is taken for dead.
+            self.connection.wait_command(seconds + 2, ready, *call)
+        except wire.Cancelled:
+            return
 
     def _died_within(self, seconds: float) -> bool:
         if self.watch.fd < 0:  # no pidfd, no kqueue: look once a second
@@ -5483,6 +5713,8 @@ class Keeper:
         self._problem = ""
         if answer.verdict == "lost":
             self._tell(answer)
+        if answer.verdict == "ok":
+            self.heard(answer.words)
         if answer.verdict != "gone":
             return True
         self.session.load()
@@ -5500,6 +5732,10 @@ class Keeper:
             return True  # it died just now: the watch will say so
         self.caller = session.caller
         return True
+
+    def heard(self, words: int) -> None:
+        """So many messages of an operator's wait for the session: its next hook will ask for them."""
+        self.session.mark_words(words > 0)
 
     def _tell(self, answer: scripts.Beat) -> None:
         """Leave a word about the task that was taken away, if there was one."""
@@ -5692,9 +5928,9 @@ LUA['beat.lua'] = r'''-- include: base stats worker task
 -- The worker lives. Renews its registration and, once confirmed, its claim. The one transition that
 -- writes no event unless it carries progress: nothing changes but the time.
 -- ARGV: 1 worker, 2 epoch ('' the current one), 3 task ('' whatever it holds), 4 token, 5 progress text
--- Returns {'ok', idle seconds left, state, task, token}, {'gone', state, task, why} (the registration
--- ended, and what it held was taken away) or {'lost', task, token, why} (the task was taken away; told
--- once to a beat that names no task).
+-- Returns {'ok', idle seconds left, state, task, token, messages that wait}, {'gone', state, task, why} (the
+-- registration ended, and what it held was taken away) or {'lost', task, token, why} (the task was taken
+-- away; told once to a beat that names no task).
 local worker, key = ARGV[1], worker_key(ARGV[1])
 local epoch = caller(worker, ARGV[2])
 if not epoch then
@@ -5725,7 +5961,8 @@ if ARGV[5] ~= '' and id then
   call('HSET', K.job(id), 'pool_progress', ARGV[5])
   event('progress', id, worker, queue, ARGV[5])
 end
-return {'ok', stamp(idle_left(worker)), call('HGET', key, 'state'), id or '', token or ''}
+return {'ok', stamp(idle_left(worker)), call('HGET', key, 'state'), id or '', token or '',
+  call('HGET', key, 'words') or ''}
 '''
 
 LUA['cancel.lua'] = r'''-- include: base stats worker task
@@ -5813,7 +6050,8 @@ LUA['claim.lua'] = r'''-- include: base stats worker task
 --   'inspect', ticket, id, data, queue          not of our making: look, then adopt or bury
 --   'stop', ticket, reason                      let it stop: the worker is 'stopped' now
 --   'parked', ticket, seconds (-1: no end known), reason
---   'wait', ticket, idle seconds left, 'draining', 'more' or ''    nothing there; the waiter is registered
+--   'wait', ticket, idle seconds left, 'draining', 'more' or '', wake    nothing there; the waiter is
+--     registered ('1': an operator's message wants to be told now)
 -- Invariants: a started task has a token and a lease; no double lease.
 -- The cost of a look does not depend on the backlog: HEADS entries of each list, and where none of those
 -- may be had, PAGE further ones, from where the worker's last look has ended (`seek:<queue>` of its hash).
@@ -5823,7 +6061,7 @@ local HEADS, PAGE = 16, 64
 local worker = ARGV[1]
 local key = worker_key(worker)
 local f = call('HMGET', key, 'epoch', 'queues', 'ticket', 'draining', 'max_tasks', 'tasks', 'claim',
-  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at', 'offers')
+  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at', 'offers', 'wake')
 local epoch, hook = f[1], ARGV[3] ~= ''
 if not epoch or (ARGV[2] ~= '' and ARGV[2] ~= epoch) or not live(worker) then
   return {'gone', '', epoch == ARGV[2] and call('HGET', key, 'state') or ''}
@@ -5983,7 +6221,7 @@ if hook then
 end
 if shunned_until then left = math.min(left, math.max(shunned_until - NOW, 0.1)) end
 if more then left = math.min(left, 0.1) end
-return {'wait', ticket, stamp(left), f[4] and 'draining' or more and 'more' or ''}
+return {'wait', ticket, stamp(left), f[4] and 'draining' or more and 'more' or '', f[15] or ''}
 '''
 
 LUA['complete.lua'] = r'''-- include: base stats worker task
@@ -6735,7 +6973,9 @@ end
 
 -- A live worker's task was taken away: its next beat says so, once.
 local function tell_lost(worker, id, why)
-  if live(worker) then call('HSET', worker_key(worker), 'lost', id, 'lost_why', why) end
+  if not live(worker) then return end
+  call('HSET', worker_key(worker), 'lost', id, 'lost_why', why)
+  call_keeper(worker, 'lost')
 end
 
 -- What the worker holds, if it truly holds it: id, token, queue.
@@ -6793,6 +7033,8 @@ LUA['lib/worker.lua'] = r'''-- A worker's own keys:
 --   pool:process:<key>   "<worker> <epoch>": who a process is
 --   pool:waiters:<queue> zset: workers that wait in their Stop hook, longest first
 --   pool:bell:<id>:<ticket>  list on which that hook blocks
+--   pool:call:<id>       list on which its keeper blocks between two beats: what must reach the session now
+--   pool:words:<id>      list of an operator's messages for the session, oldest first (tell.lua, told.lua)
 local RQ_WORKER_TTL = 480
 
 local function worker_key(worker) return 'pool:worker:' .. worker end
@@ -6873,6 +7115,25 @@ local function ring_worker(worker, why)
   call('EXPIRE', bell, 60)
 end
 
+-- Let the worker's keeper beat at once: it has something to tell the session.
+local function call_keeper(worker, why)
+  local list = 'pool:call:' .. worker
+  call('RPUSH', list, why)
+  call('EXPIRE', list, 60)
+end
+
+-- The registration ends: what was not told by now will not be.
+local function drop_words(worker, why)
+  local list = 'pool:words:' .. worker
+  while true do
+    local text = call('LPOP', list)
+    if not text then break end
+    local id, task = string.match(text, '^([^\n]*)\n([^\n]*)\n')
+    event('untold', task or '', worker, '', (id or '') .. ': ' .. why)
+  end
+  call('DEL', 'pool:call:' .. worker)
+end
+
 -- A worker that was woken will not take the task: wake another, if something still waits there.
 local function pass_on(worker)
   local base = call('HGET', worker_key(worker), 'rung')
@@ -6895,6 +7156,8 @@ local function depart(worker, state, why)
   pass_on(worker)
   if f[2] and f[2] ~= '' and state == 'dead' then call('DEL', 'pool:process:' .. f[2]) end
   set_state(worker, state, why)
+  drop_words(worker, 'the worker is ' .. state)
+  call('HDEL', key, 'words', 'wake', 'words_by', 'words_until', 'words_given')
   call('HDEL', key, 'claim', 'token', 'claim_queue', 'draining', 'park_until', 'park_reason', 'parked_at')
   call('EXPIRE', key, whole(L.worker_memory))
   call('ZREM', 'pool:workers', worker)
@@ -7253,6 +7516,7 @@ local lost
 if known[1] then
   unwait(worker, call('HGET', key, 'queues'))  -- the old one's hook, if it still waits, finds itself gone
   pass_on(worker)
+  drop_words(worker, 'the worker was registered again')
   lost = drop_claim(worker, known[1], 'died', 'worker ' .. worker .. ' was registered again')
   local before = 'pool:process:' .. (known[2] or '')  -- that process may be another worker by now
   if known[2] ~= process and call('GET', before) == worker .. ' ' .. known[1] then call('DEL', before) end
@@ -7759,6 +8023,95 @@ for i = 3, #ARGV do
   end
 end
 return out
+'''
+
+LUA['tell.lua'] = r'''-- include: base stats worker task
+-- A message of an operator's to a session that works: to a live worker, or to the one that holds a task. It
+-- waits in pool:words:<worker> until the session is handed it (told.lua), and no longer than its registration.
+-- ARGV: 1 worker or task, 2 text, 3 '1' to wake a waiting worker for it, 4 so many may wait at most
+-- Returns {'sent', message, worker, task ('' when it goes to the worker), state, what it holds},
+-- {'unknown'}, {'gone', state}: no live worker, {'idle', status}: no worker of the pool holds that task,
+-- {'old', worker}: its hooks know nothing of messages, or {'full', worker, how many wait}.
+-- Invariant: a message is told once, or an event says why it was not.
+local worker, task = ARGV[1], ''
+local state = call('HGET', worker_key(worker), 'state')
+if not live(worker) then
+  local f = call('HMGET', K.job(worker), 'status', 'pool_worker', 'pool_epoch', 'pool_token')
+  if not f[1] then return state and {'gone', state} or {'unknown'} end
+  task, worker = worker, f[2] or ''
+  if f[1] ~= 'started' or not f[4] or fence(task, f[4], worker, f[3] or '') ~= 1 then return {'idle', f[1]} end
+end
+local key, list = worker_key(worker), 'pool:words:' .. worker
+local f = call('HMGET', key, 'scripts', 'epoch', 'state', 'claim')
+if tonumber(f[1] or 0) < 3 then return {'old', worker} end
+local waiting = call('LLEN', list)
+if waiting >= tonumber(ARGV[4]) then return {'full', worker, whole(waiting)} end
+local id = f[2] .. '-' .. whole(call('HINCRBY', key, 'words_sent', 1))
+call('RPUSH', list, id .. '\n' .. task .. '\n' .. stamp(NOW) .. '\n' .. ARGV[2])
+call('HSET', key, 'words', whole(waiting + 1))
+call_keeper(worker, 'words')
+if ARGV[3] == '1' then
+  call('HSET', key, 'wake', '1')
+  ring_worker(worker, 'words')
+end
+event('tell', task ~= '' and task or f[4] or '', worker, '', id)
+return {'sent', id, worker, task, f[3] or '', f[4] or ''}
+'''
+
+LUA['told.lua'] = r'''-- include: base worker
+-- A session is handed the messages that wait for it (pool:words:<worker>), and says so when it has them. Of
+-- two hooks that ask at once one is given them; should it end before it has said so, they are given again.
+-- ARGV: 1 worker, 2 epoch, 3 'take' or 'done', 4 64 random bits (hex) that name the taking, 5 take: bytes of
+-- text at most (the first message is given whatever its length)
+-- Returns {'gone'}; to 'take' {'none'}, {'busy'} (another has them just now) or {'words', then id, task, age
+-- (s), text of each}; to 'done' {'ok', how many wait still} or {'late'} (they were given to another).
+local FRAME = 200  -- what a message is framed with
+local worker, key, list = ARGV[1], worker_key(ARGV[1]), 'pool:words:' .. ARGV[1]
+if not caller(worker, ARGV[2]) then return {'gone'} end
+local f = call('HMGET', key, 'words_by', 'words_until', 'words_given', 'claim')
+local function entry(text)
+  local id, task, at, said = string.match(text, '^([^\n]*)\n([^\n]*)\n([^\n]*)\n(.*)$')
+  return id or '', task or '', tonumber(at or '') or NOW, said or ''
+end
+
+if ARGV[3] == 'done' then
+  if f[1] ~= ARGV[4] then return {'late'} end
+  for _ = 1, tonumber(f[3] or 0) do
+    local text = call('LPOP', list)
+    if not text then break end
+    local id, task = entry(text)
+    event('told', task ~= '' and task or f[4] or '', worker, '', id)
+  end
+  local left = call('LLEN', list)
+  call('HDEL', key, 'words_by', 'words_until', 'words_given')
+  if left > 0 then call('HSET', key, 'words', whole(left)) else call('HDEL', key, 'words') end
+  return {'ok', whole(left)}
+end
+
+if f[1] and tonumber(f[2]) > NOW then return {'busy'} end
+call('HDEL', key, 'wake')
+local found, size, index = {'words'}, 0, 0
+while true do
+  local text = call('LINDEX', list, index)
+  if not text then break end
+  local id, task, at, said = entry(text)
+  if task ~= '' and task ~= f[4] then
+    call('LREM', list, 1, text)
+    event('untold', task, worker, '', id .. ': the worker holds that task no more')
+  else
+    size = size + #said + FRAME
+    if index > 0 and size > tonumber(ARGV[5]) then break end
+    for _, part in ipairs({id, task, stamp(math.max(NOW - at, 0)), said}) do found[#found + 1] = part end
+    index = index + 1
+  end
+end
+if index == 0 then
+  call('HDEL', key, 'words', 'words_by', 'words_until', 'words_given')
+  return {'none'}
+end
+call('HSET', key, 'words', whole(call('LLEN', list)), 'words_by', ARGV[4],
+  'words_until', stamp(NOW + L.provisional), 'words_given', whole(index))
+return found
 '''
 
 LUA['tune.lua'] = r'''-- include: base worker

@@ -2,9 +2,9 @@
 -- The worker lives. Renews its registration and, once confirmed, its claim. The one transition that
 -- writes no event unless it carries progress: nothing changes but the time.
 -- ARGV: 1 worker, 2 epoch ('' the current one), 3 task ('' whatever it holds), 4 token, 5 progress text
--- Returns {'ok', idle seconds left, state, task, token}, {'gone', state, task, why} (the registration
--- ended, and what it held was taken away) or {'lost', task, token, why} (the task was taken away; told
--- once to a beat that names no task).
+-- Returns {'ok', idle seconds left, state, task, token, messages that wait}, {'gone', state, task, why} (the
+-- registration ended, and what it held was taken away) or {'lost', task, token, why} (the task was taken
+-- away; told once to a beat that names no task).
 local worker, key = ARGV[1], worker_key(ARGV[1])
 local epoch = caller(worker, ARGV[2])
 if not epoch then
@@ -35,4 +35,5 @@ if ARGV[5] ~= '' and id then
   call('HSET', K.job(id), 'pool_progress', ARGV[5])
   event('progress', id, worker, queue, ARGV[5])
 end
-return {'ok', stamp(idle_left(worker)), call('HGET', key, 'state'), id or '', token or ''}
+return {'ok', stamp(idle_left(worker)), call('HGET', key, 'state'), id or '', token or '',
+  call('HGET', key, 'words') or ''}

@@ -13,7 +13,8 @@
 --   'inspect', ticket, id, data, queue          not of our making: look, then adopt or bury
 --   'stop', ticket, reason                      let it stop: the worker is 'stopped' now
 --   'parked', ticket, seconds (-1: no end known), reason
---   'wait', ticket, idle seconds left, 'draining', 'more' or ''    nothing there; the waiter is registered
+--   'wait', ticket, idle seconds left, 'draining', 'more' or '', wake    nothing there; the waiter is
+--     registered ('1': an operator's message wants to be told now)
 -- Invariants: a started task has a token and a lease; no double lease.
 -- The cost of a look does not depend on the backlog: HEADS entries of each list, and where none of those
 -- may be had, PAGE further ones, from where the worker's last look has ended (`seek:<queue>` of its hash).
@@ -23,7 +24,7 @@ local HEADS, PAGE = 16, 64
 local worker = ARGV[1]
 local key = worker_key(worker)
 local f = call('HMGET', key, 'epoch', 'queues', 'ticket', 'draining', 'max_tasks', 'tasks', 'claim',
-  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at', 'offers')
+  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at', 'offers', 'wake')
 local epoch, hook = f[1], ARGV[3] ~= ''
 if not epoch or (ARGV[2] ~= '' and ARGV[2] ~= epoch) or not live(worker) then
   return {'gone', '', epoch == ARGV[2] and call('HGET', key, 'state') or ''}
@@ -183,4 +184,4 @@ if hook then
 end
 if shunned_until then left = math.min(left, math.max(shunned_until - NOW, 0.1)) end
 if more then left = math.min(left, 0.1) end
-return {'wait', ticket, stamp(left), f[4] and 'draining' or more and 'more' or ''}
+return {'wait', ticket, stamp(left), f[4] and 'draining' or more and 'more' or '', f[15] or ''}

@@ -42,6 +42,7 @@ local lost
 if known[1] then
   unwait(worker, call('HGET', key, 'queues'))  -- the old one's hook, if it still waits, finds itself gone
   pass_on(worker)
+  drop_words(worker, 'the worker was registered again')
   lost = drop_claim(worker, known[1], 'died', 'worker ' .. worker .. ' was registered again')
   local before = 'pool:process:' .. (known[2] or '')  -- that process may be another worker by now
   if known[2] ~= process and call('GET', before) == worker .. ' ' .. known[1] then call('DEL', before) end

@@ -66,6 +66,13 @@ def holding(bench: Bench, **fields: Any) -> None:
     bench.take()
 
 
+def addressed(bench: Bench) -> None:
+    """It holds t, and an operator has something to say about it."""
+    holding(bench)
+    assert bench.pool.tell("t", "use the other branch", False, 1)[0] == "sent"
+    bench.disk().mark_words(True)
+
+
 def cut_off(bench: Bench) -> None:
     """Its Stop hook claimed t and died."""
     task_waits(bench)
@@ -204,14 +211,15 @@ def interrupt(bench: Bench) -> None:
 
 
 def die_when_sent(bench: Bench) -> None:
-    """The session dies when the outbox is empty and the keeper has beaten since."""
-    if not local.commits(str(bench.one.home / "outbox")) and bench.trips()[-1:] == ["beat"]:
+    """The session dies when the outbox is empty and the keeper listens for calls."""
+    if not local.commits(str(bench.one.home / "outbox")) and bench.trips()[-1:] == ["BLPOP"]:
         bench.one.kill()
 
 
 def die_when_back(bench: Bench) -> None:
     """The session dies when its keeper has brought it back as a new owner."""
-    if bench.one.home.exists() and bench.disk().caller.epoch not in ("", bench.caller.epoch):
+    listens = bench.trips()[-1:] == ["BLPOP"]
+    if listens and bench.one.home.exists() and bench.disk().caller.epoch not in ("", bench.caller.epoch):
         bench.one.kill()
 
 
@@ -268,6 +276,13 @@ def interactive(error: str) -> Callable[[Bench], Process]:
     return start
 
 
+def accounted(bench: Bench) -> bool:
+    """The message was told once, or waits still."""
+    events: Any = bench.conn.xrange("pool:events")
+    told = sum(each[b"type"] == b"told" for _, each in events)
+    return bool(told + bench.conn.llen("pool:words:w1") == 1)
+
+
 STARTED = {"t": "started"}
 HELD = {"t": "started", "kid": "deferred"}
 BACK = {"t": "queued", "kid": "deferred"}
@@ -319,6 +334,9 @@ HOOKS = [
     Command("StopFailure, an error, interactive", ("beat", "note"), holding,
             interactive("authentication_failed"), HELD),
     Command("PostToolUse", (), holding, hook("PostToolUse", tool_name="Bash"), HELD),
+    Command("PostToolUse, a message waits", ("told", "told"), addressed,
+            hook("PostToolUse", tool_name="Bash"), HELD, check=accounted),
+    Command("Stop, a message waits", ("claim", "told", "told"), addressed, STOP, HELD, check=accounted),
 ]  # fmt: skip
 
 
@@ -361,8 +379,8 @@ KEEPERS = [
     Command("keeper, its session is dead", ("deregister",), dead, Bench.keeper, BACK, check=tidied),
     Command("keeper, a kept commit, its session is dead", ("complete", "deregister"), kept_and_dead,
             Bench.keeper, DONE, check=stored),
-    Command("keeper, a kept commit, then its session dies", ("complete", "beat", "deregister"), kept,
+    Command("keeper, a kept commit, then its session dies", ("complete", "beat", "BLPOP", "deregister"), kept,
             Bench.keeper, DONE, meanwhile=die_when_sent, check=stored),
-    Command("keeper, given up on, then its session dies", ("beat", "register", "deregister"),
+    Command("keeper, given up on, then its session dies", ("beat", "register", "BLPOP", "deregister"),
             given_up_with_keeper, Bench.keeper, BACK, meanwhile=die_when_back, check=tidied),
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 from pool import schedule, script_text
 from pool.schedule import Entry
 from tests.crash.bench import Bench, Process
-from tests.crash.commands import BACK, FAILED, Command, Step, enrolled, nothing
+from tests.crash.commands import BACK, FAILED, HELD, Command, Step, enrolled, nothing
 
 #: More than `coord submit` sends at once, in two chunks: parents, then children.
 BATCH = 520
@@ -151,6 +151,12 @@ def drains(bench: Bench) -> bool:
     return bench.conn.hget("pool:worker:w1", "draining") == b"1"
 
 
+def said(bench: Bench) -> list[bytes]:
+    """The messages that wait for the worker's session."""
+    found: Any = bench.conn.lrange("pool:words:w1", 0, -1)
+    return list(found)
+
+
 def schedules(bench: Bench) -> dict[str, tuple[str, str]]:
     """Each schedule's state, and when it ticks."""
     return {each.name: (each.state, each.when) for each in schedule.all_of(bench.conn)}
@@ -206,6 +212,9 @@ OPERATORS = [
     Command("coord requeue, scheduled", ("requeue",), later, coord("requeue", "t"), {"t": "queued"},
             codes=EITHER, reads=True),
     Command("coord drain", ("tune",), enrolled, coord("drain", "w1"), codes=EITHER, reads=True, check=drains),
+    # Repeated, it is said twice: nobody knows that the first was heard.
+    Command("coord tell", ("tell",), held, coord("tell", "t", "use the other branch"), HELD, reads=True,
+            check=lambda b: 1 <= len(said(b)) <= 2),
     Command("coord resume", ("pause",), paused, coord("resume", "tasks"), {"t": "queued"}, reads=True,
             ways=("repeated",)),
     Command("coord versions --require", ("floor",), queued,

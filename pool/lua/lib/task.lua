@@ -259,7 +259,9 @@ end
 
 -- A live worker's task was taken away: its next beat says so, once.
 local function tell_lost(worker, id, why)
-  if live(worker) then call('HSET', worker_key(worker), 'lost', id, 'lost_why', why) end
+  if not live(worker) then return end
+  call('HSET', worker_key(worker), 'lost', id, 'lost_why', why)
+  call_keeper(worker, 'lost')
 end
 
 -- What the worker holds, if it truly holds it: id, token, queue.

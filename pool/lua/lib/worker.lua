@@ -5,6 +5,8 @@
 --   pool:process:<key>   "<worker> <epoch>": who a process is
 --   pool:waiters:<queue> zset: workers that wait in their Stop hook, longest first
 --   pool:bell:<id>:<ticket>  list on which that hook blocks
+--   pool:call:<id>       list on which its keeper blocks between two beats: what must reach the session now
+--   pool:words:<id>      list of an operator's messages for the session, oldest first (tell.lua, told.lua)
 local RQ_WORKER_TTL = 480
 
 local function worker_key(worker) return 'pool:worker:' .. worker end
@@ -85,6 +87,25 @@ local function ring_worker(worker, why)
   call('EXPIRE', bell, 60)
 end
 
+-- Let the worker's keeper beat at once: it has something to tell the session.
+local function call_keeper(worker, why)
+  local list = 'pool:call:' .. worker
+  call('RPUSH', list, why)
+  call('EXPIRE', list, 60)
+end
+
+-- The registration ends: what was not told by now will not be.
+local function drop_words(worker, why)
+  local list = 'pool:words:' .. worker
+  while true do
+    local text = call('LPOP', list)
+    if not text then break end
+    local id, task = string.match(text, '^([^\n]*)\n([^\n]*)\n')
+    event('untold', task or '', worker, '', (id or '') .. ': ' .. why)
+  end
+  call('DEL', 'pool:call:' .. worker)
+end
+
 -- A worker that was woken will not take the task: wake another, if something still waits there.
 local function pass_on(worker)
   local base = call('HGET', worker_key(worker), 'rung')
@@ -107,6 +128,8 @@ local function depart(worker, state, why)
   pass_on(worker)
   if f[2] and f[2] ~= '' and state == 'dead' then call('DEL', 'pool:process:' .. f[2]) end
   set_state(worker, state, why)
+  drop_words(worker, 'the worker is ' .. state)
+  call('HDEL', key, 'words', 'wake', 'words_by', 'words_until', 'words_given')
   call('HDEL', key, 'claim', 'token', 'claim_queue', 'draining', 'park_until', 'park_reason', 'parked_at')
   call('EXPIRE', key, whole(L.worker_memory))
   call('ZREM', 'pool:workers', worker)

@@ -23,6 +23,7 @@ _POOL = {
     "tasks": ("pool:tasks", "zset"), "live": ("pool:workers", "zset"), "departed": ("pool:departed", "zset"),
     "ours": ("pool:worker:{}", "hash"), "process": ("pool:process:{}", "string"),
     "waiters": ("pool:waiters:{}", "zset"), "bell": ("pool:bell:{}:{}", "list"),
+    "call": ("pool:call:{}", "list"), "words": ("pool:words:{}", "list"),
     "unique": ("pool:unique:{}", "string"), "paused": ("pool:paused", "set"),
     "leader": ("pool:leader", "string"), "artifacts": ("pool:artifacts:{}", "hash"),
     "evidence": ("pool:evidence:{}", "hash"),

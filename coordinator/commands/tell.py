@@ -1,0 +1,124 @@
+"""`coord tell`: a message to a session that works."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from coordinator import completing
+from coordinator.commands import common
+from pool import clock, events, units
+from pool.errors import EXIT_FAILED, UnknownWorker, UsageError, WrongState
+
+#: So many messages may wait for one session.
+MOST = 32
+#: What became of a message.
+_ENDS = ("told", "untold")
+
+
+@click.command()
+@click.argument("target", metavar="WORKER|TASK", shell_complete=completing.told)
+@click.argument("text")
+@click.option("--wake", is_flag=True, help="Wake a waiting session for it, which costs a turn.")
+@click.option("--wait", is_flag=True, help="Wait until the session has it (exit code 1: it never will).")
+@click.option("--timeout", type=common.DURATION, help="With --wait, for so long at most: 90, 90s, 10m or 2h.")
+@common.as_json
+def tell(target: str, text: str, wake: bool, wait: bool, timeout: float | None, as_json: bool) -> None:
+    """Send a message to a working session: TEXT, or '-' for standard input.
+
+    WORKER is a live worker, TASK one that runs: its worker is told. The session has it with its next tool
+    call, at the latest when it wants to end its turn. A worker without a task has it with its next one;
+    --wake tells it now.
+    """
+    if timeout is not None and not wait:
+        raise UsageError("--timeout goes with --wait")
+    with common.opened() as ctx:
+        said = _text(text, ctx.settings.message_limit)
+        last = events.newest(ctx.connection)
+        sent = _sent(target, ctx.pool.tell(target, said, wake, MOST))
+        told = _outcome(ctx, sent["message"], last, timeout) if wait else {}
+    if as_json:
+        common.dump({**sent, **told})
+    else:
+        click.echo(common.clean(_line(sent, wake)))
+        if told:
+            click.echo(common.clean(_ending(sent, told)))
+    if told and told["told"] is not True:
+        raise SystemExit(EXIT_FAILED)
+
+
+def _text(given: str, limit: int) -> str:
+    """The message, within its bound.
+
+    Raises:
+        UsageError: It is empty, too long, or no text.
+    """
+    try:
+        text = sys.stdin.buffer.read(limit * 4 + 4).decode("utf-8-sig") if given == "-" else given
+        size = len(text.strip().encode())
+    except UnicodeError:
+        raise UsageError("the message is not text (UTF-8); nothing was sent") from None
+    if not size:
+        raise UsageError("the message is empty; nothing was sent")
+    if size > limit:
+        raise UsageError(
+            f"the message has more than {limit:,} bytes (setting message_limit); nothing was sent: "
+            "shorten it, or name a file in it"
+        )
+    return text.strip()
+
+
+def _sent(target: str, reply: list[str]) -> dict[str, Any]:
+    """What was sent to whom.
+
+    Raises:
+        UnknownWorker: There is neither such a worker nor such a task.
+        WrongState: The worker is gone, or no worker of the pool has the task.
+        UsageError: Too many messages wait already, or the worker's coord is too old.
+    """
+    verdict = reply[0]
+    if verdict == "unknown":
+        raise UnknownWorker(f"{target!r} is neither a live worker nor a task: `coord workers`, `coord tasks`")
+    if verdict == "gone":
+        raise WrongState(f"worker {target} is {reply[1]}: nothing was sent")
+    if verdict == "idle":
+        why = "runs in no session of the pool" if reply[1] == "started" else f"does not run, it is {reply[1]}"
+        raise WrongState(f"task {target} {why}: nothing was sent")
+    if verdict == "old":
+        raise WrongState(f"worker {reply[1]} runs an older coord, which hears no messages: nothing was sent")
+    if verdict == "full":
+        raise UsageError(f"{reply[2]} messages wait for worker {reply[1]} already: nothing was sent")
+    return {"message": reply[1], "worker": reply[2], "task": reply[3] or None, "state": reply[4],
+            "holds": reply[5] or None}  # fmt: skip
+
+
+def _outcome(ctx: common.Context, message: str, last: str, seconds: float | None) -> dict[str, Any]:
+    """Wait until the message is told or never will be: ``told`` (None: the time ran out), and ``why``."""
+    deadline = None if seconds is None else clock.mono() + seconds
+    while True:
+        left = 1.0 if deadline is None else min(1.0, deadline - clock.mono())
+        if left <= 0:
+            return {"told": None, "why": f"the time ran out ({units.span(seconds or 0)})"}
+        for row in events.after(ctx.connection, last, left):
+            last = row["id"]
+            if row["type"] in _ENDS and row["detail"].partition(":")[0] == message:
+                return {"told": row["type"] == "told", "why": row["detail"].partition(": ")[2] or None}
+
+
+def _line(sent: dict[str, Any], wake: bool) -> str:
+    what = f"message {sent['message']} to {sent['worker']}"
+    if sent["holds"]:
+        return f"{what}, which has it with its next tool call (task {sent['holds']})"
+    if wake and sent["state"] == "waiting":
+        return f"{what}, which is woken for it"
+    return f"{what}, which holds no task and has it with its next one" + ("" if wake else " (--wake: now)")
+
+
+def _ending(sent: dict[str, Any], told: dict[str, Any]) -> str:
+    if told["told"]:
+        return f"{sent['worker']} has it"
+    return (
+        f"{sent['worker']} {'never got it' if told['told'] is False else 'has not got it yet'}: {told['why']}"
+    )
