@@ -6,7 +6,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-client test-compose check chaos upgrade bench clean
+.PHONY: help demo test test-client test-compose check chaos endurance upgrade bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ test-compose: $(VENV)/.with-test ## docker compose up, with workers and Redis ki
 
 chaos: $(VENV)/.with-test ## two thousand tasks, eight workers, killed and frozen at random
 	@$(BIN)/python -m tests.crash.chaos --tasks 2000 --workers 8
+
+endurance: $(VENV)/.with-client ## a thousand tasks for sessions of the real Claude Code; networks and Redis break (ARGS=--tasks 5000)
+	@$(BIN)/python -m tests.client.endurance $(ARGS)
 
 upgrade: $(VENV)/.with-test ## chaos with an upgrade in the middle: two versions of every script side by side
 	@$(BIN)/python -m tests.crash.upgrade --tasks 1000 --workers 8

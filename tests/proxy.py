@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 
@@ -26,6 +27,8 @@ class Proxy:
         self.intercept: Callable[[int, str], bool] = lambda number, when: False
         #: Changes what the server answers.
         self.rewrite: Callable[[bytes], bytes] = lambda data: data
+        #: The network is cut: 'refused' drops every line, at once; 'silent' carries nothing and says nothing.
+        self.cut = ""
         self.round_trips = 0
         #: How each round trip began: the first bytes of what the client sent.
         self.sent: list[bytes] = []
@@ -78,10 +81,18 @@ class Proxy:
                 thread.start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self.target)) as server:
+        try:
+            target = socket.create_connection(("127.0.0.1", self.target))
+        except OSError:
+            client.close()  # the server is away
+            return
+        with client, target as server:
             number = 0
             waiting = False
-            while self.open:
+            while self.open and self.cut != "refused":
+                if self.cut:
+                    time.sleep(0.05)
+                    continue
                 ready = select.select([client, server], [], [], 0.1)[0]
                 try:
                     if client in ready:
