@@ -71,10 +71,11 @@ class Service:
         self.stopping.set()
 
     def tick(self) -> None:
-        """One round: lead or follow; as leader reap, promote, run schedules, read triggers, sweep."""
+        """One round: lead or follow; as leader reap, promote, thaw, run schedules, read triggers, sweep."""
         if self._attempt("lead", self._lead) and self.leader:
             self._attempt("reap", self._reap)
             self._attempt("promote", self._promote)
+            self._attempt("thaw", self._thaw)
             self._attempt("run schedules", self._run_schedules)
             self._attempt("read triggers", self._read_triggers)
             if clock.mono() - self._swept >= self.settings.sweep:
@@ -120,6 +121,12 @@ class Service:
     def _promote(self) -> None:
         for task_id in self.pool.promote(self.token):
             self.log(f"task {task_id} is due")
+
+    def _thaw(self) -> None:
+        for kind, name, task_id in self.pool.thaw(self.token):
+            gone = f"its task {task_id} is given back: nobody made its session go on"
+            words = {"account": f"account {name} goes on", "park": f"worker {name} goes on"}
+            self.log(words.get(kind, f"worker {name}: {gone}"))
 
     def _run_schedules(self) -> None:
         for line in self.schedules.round(self._server_time):

@@ -129,6 +129,8 @@ class Stop:
         )
         if reply[0] == "settle":
             return self._settle(desk, claim, message)
+        if reply[0] == "parked":
+            return self._wait(look, window)
         if reply[0] == "remind":
             runtime.say(self._reminder(look, reply))
         return reply[0] in ("remind", "let")  # else it holds nothing any more: look again

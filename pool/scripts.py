@@ -377,6 +377,24 @@ class Pool:
         given = "1" if background else "", "1" if message else ""
         return self.verdict("remind", caller.worker, caller.epoch, tools, *given)
 
+    def account(
+        self, what: str, account: str = "", until: float | str = "", reason: str = "", source: str = "",
+        caller: Caller | None = None, how: str = "stays",
+    ) -> list[str]:  # fmt: skip
+        """Park, stop or resume an account ('': the caller's), or pause the caller alone: account.lua.
+
+        ``until`` is seconds since 1970, ``+N`` for so many from now, or 0 for no known end. ``caller`` is the
+        worker whose session had the error, and ``how`` says what becomes of that session.
+
+        Raises:
+            NotRegistered: The caller's registration ended; nothing was changed.
+        """
+        worker, epoch = (caller.worker, caller.epoch) if caller else ("", "")
+        reply = self.verdict("account", worker, epoch, account, what, until, reason, source, how)
+        if reply[0] == "gone":
+            raise NotRegistered
+        return reply[1:]
+
     def _commit(self, name: str, caller: Caller, claim: Claim, *args: Any) -> list[str]:
         return self._fenced(
             claim, self.verdict(name, caller.worker, caller.epoch, claim.task_id, claim.token, *args)
@@ -418,6 +436,11 @@ class Pool:
     def promote(self, leader: str, batch: int = 500) -> list[str]:
         """Move what is due into its queue: promote.lua."""
         return self.verdict("promote", leader, batch)[1:]
+
+    def thaw(self, leader: str, batch: int = 100) -> list[tuple[str, str, str]]:
+        """Let go on what was parked until now: (kind, name, task given back) each: thaw.lua."""
+        reply = self.verdict("thaw", leader, batch)[1:]
+        return list(zip(reply[::3], reply[1::3], reply[2::3], strict=True))
 
     def fire(
         self, leader: str, name: str, revision: str, due: float, following: float | None,

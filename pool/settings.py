@@ -73,6 +73,15 @@ class Settings(BaseSettings):
     poll_wait: Duration = Field(20.0, gt=0, description="in poll mode: wait before each block")
     hook_timeout: Duration = Field(86400.0, gt=0, description="timeout of the Stop hook as installed")
     quota_wait: Duration = Field(900.0, description="wait after a quota error whose reset is not known")
+    quota_jitter: Duration = Field(
+        30.0, description="an account's workers go on within so long of each other"
+    )
+    quota_grace: Duration = Field(
+        900.0, description="a session at its prompt keeps its task for so long after its quota's reset"
+    )
+    error_wait: Duration = Field(
+        60.0, gt=0, description="first wait after an API error that passes; it doubles, up to quota_wait"
+    )
     reminders: Whole = Field(3, ge=1, description="reminders to finish a task before it fails")
 
     task_timeout: Duration = Field(7200.0, gt=0, description="a task may run for so long")

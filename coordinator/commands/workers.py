@@ -13,7 +13,7 @@ from rich.text import Text
 
 from coordinator import completing
 from coordinator.commands import common, live
-from pool import keys, model, units, view
+from pool import accounts, keys, model, units, view
 from pool.errors import UnknownWorker, UsageError
 
 #: Rows on a terminal: ten thousand would take seconds to draw, and nobody reads them.
@@ -51,6 +51,8 @@ def workers(watch: bool, everyone: bool, limit: int | None, as_json: bool) -> No
             click.echo("no workers")
         if not ctx.led():
             common.warn("no coordinator runs, so nothing is reaped, scheduled or triggered: `coord serve`")
+        for each in accounts.barred(ctx.connection):
+            common.warn(accounts.line(each))
 
 
 def _show(found: list[view.WorkerView], limit: int | None) -> None:
@@ -84,6 +86,7 @@ def _picture(ctx: common.Context, limit: int | None, found: list[view.WorkerView
     summary = f": {_counted(found)}" if found else ""
     line = common.cell(f"{len(found):,} workers{summary}{led}", "bold")
     parts: list[Text | Table] = [line]
+    parts += [common.cell(accounts.line(each), "yellow") for each in accounts.barred(ctx.connection)]
     shown, rest = _cut(found, limit)
     if shown:
         parts += [Text(), workers_table(shown)]

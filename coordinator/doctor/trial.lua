@@ -29,7 +29,7 @@ local function wipe(name, process, began)
   for _, template in ipairs(names.own) do call('DEL', fill(template, name, process)) end
   local others = false
   for _, key in ipairs(names.scores) do
-    call('ZREM', key, name)
+    call('ZREM', key, name, 'park ' .. name)
     others = others or call('EXISTS', key) == 1
   end
   for _, key in ipairs(names.sets) do

@@ -182,7 +182,7 @@ class Trial:
             ("Stop", {"stop_hook_active": False, "background_tasks": []}),
             ("PostToolUse", {"tool_name": "Bash", "tool_input": {}, "tool_response": ""}),
             ("coord-worker", {}),
-            ("StopFailure", {"error": "rate_limit"}),
+            ("StopFailure", {"error": "server_error"}),
             ("SessionEnd", {"reason": "other"}),
         ):
             if event == "coord-worker":
@@ -306,7 +306,8 @@ def _names() -> str:
     kinds = ("worker", "waiters", "artifacts", "evidence", "stats", "call", "words")
     own += [f"pool:{what}:{{name}}" for what in kinds]
     return json.dumps(
-        {"scores": ["pool:tasks", "pool:workers", "pool:departed", "pool:leases", "pool:coordinators"],
+        {"scores": ["pool:tasks", "pool:workers", "pool:departed", "pool:due", "pool:leases",
+                    "pool:coordinators"],
          "sets": [known["queues"], known["workers"]],
          "counters": ["pool:epoch", "pool:fence", "pool:events"],
          "own": [*own, "pool:process:{process}"], "job": known["job"], "bell": "pool:bell:{name}:",

@@ -202,6 +202,7 @@ SETTINGS = {
         'claude': 'str',
         'context_limit': 'size',
         'drain_limit': 'duration',
+        'error_wait': 'duration',
         'event_limit': 'int',
         'failure_ttl': 'duration',
         'home': 'str',
@@ -219,6 +220,8 @@ SETTINGS = {
         'provisional': 'duration',
         'queue': 'str',
         'queues': 'list',
+        'quota_grace': 'duration',
+        'quota_jitter': 'duration',
         'quota_wait': 'duration',
         'recheck': 'duration',
         'redis_url': 'str',
@@ -286,6 +289,7 @@ SETTINGS = {
         'claude': '',
         'context_limit': 262144,
         'drain_limit': 600.0,
+        'error_wait': 60.0,
         'event_limit': 100000,
         'failure_ttl': 31536000.0,
         'home': '',
@@ -303,6 +307,8 @@ SETTINGS = {
         'provisional': 10.0,
         'queue': 'tasks',
         'queues': ['tasks'],
+        'quota_grace': 900.0,
+        'quota_jitter': 30.0,
         'quota_wait': 900.0,
         'recheck': 5.0,
         'redis_url': '',
@@ -1031,6 +1037,8 @@ class Stop:
         )
         if reply[0] == "settle":
             return self._settle(desk, claim, message)
+        if reply[0] == "parked":
+            return self._wait(look, window)
         if reply[0] == "remind":
             runtime.say(self._reminder(look, reply))
         return reply[0] in ("remind", "let")  # else it holds nothing any more: look again
@@ -1306,7 +1314,12 @@ if __name__ == "__main__":
     runtime.run(handle)
 '''
 
-MODULES['hooks.stop_failure'] = r'''"""StopFailure: an API error ended the turn. A quota parks the worker or hands its task back, unharmed."""
+MODULES['hooks.stop_failure'] = r'''"""StopFailure: an API error ended the turn. What it means for the worker, its task and its account.
+
+By the error's name alone (pool/apierror.py); when the quota resets is in the transcript. The client takes
+no answer from this hook: an interactive session stays at its prompt, a supervised one at its standard
+input, a plain `claude -p` exits.
+"""
 
 from __future__ import annotations
 
@@ -1316,33 +1329,82 @@ import time
 
 
 from hooks import runtime
-from pool import brief
+from pool import apierror, brief, transcript
+from pool.errors import NotRegistered, StaleClaim
 
-#: Errors that pass by themselves.
-PASSING = frozenset(("rate_limit", "overloaded", "server_error"))
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pool.local import Session
+
+#: The transcript's last lines may come a moment after the hook (seconds).
+LAG = 1.0
 
 
 def handle(hook: runtime.Hook) -> None:
-    """Park an interactive or supervised session; release the task of a plain `claude -p`, which exits."""
+    """Park or stop the account, let the worker wait, or hand its task back."""
     session = hook.find()
     if session is None:
         return
-    error = hook.text("error") or "unknown"
-    wait = hook.settings["quota_wait"]
-    stays = os.environ.get("CLAUDE_CODE_ENTRYPOINT", "") == "cli" or bool(os.environ.get("COORD_SUPERVISED"))
-    if stays and error in PASSING:
-        hook.pool.park(session.caller, time.time() + wait, f"API error: {error}")
-        return
+    verdict = apierror.Verdict(hook.text("error"))
+    how = outcome_of_session()
     beat = hook.pool.beat(session.caller)
-    if stays:
-        hook.pool.note(session.caller, "interrupted", f"API error: {error}")
     if beat.claim is not None and beat.verdict != "ok":
         session.tell(brief.taken_away(beat.claim.task_id, beat.why))  # it is told once: pass it on
-    elif beat.claim is not None and not stays:
-        delay = wait if error in PASSING else 0.0
-        hook.pool.release(
-            session.caller, beat.claim, f"API error: {error}", delay, counted=error not in PASSING
-        )
+    try:
+        _act(hook, session, verdict, how)
+    except NotRegistered:
+        hook.log(f"StopFailure: {session.caller.worker} is no worker any more ({verdict.error})")
+
+
+def outcome_of_session() -> str:
+    """What becomes of the session: account.lua's words."""
+    if os.environ.get("COORD_SUPERVISED"):
+        return "stays"
+    return "stalls" if os.environ.get("CLAUDE_CODE_ENTRYPOINT", "") == "cli" else "ends"
+
+
+def _act(hook: runtime.Hook, session: Session, verdict: apierror.Verdict, how: str) -> None:
+    caller, what = session.caller, verdict.action
+    if what == "park":
+        until = _reset(hook.text("transcript_path")) or f"+{hook.settings['quota_wait']:g}"
+        hook.pool.account("park", "", until, verdict.reason, caller.worker, caller, how)
+    elif what == "stop":
+        hook.pool.account("stop", "", "", verdict.reason, caller.worker, caller, how)
+        session.save(stopped=True)
+    elif what == "pause":
+        reply = hook.pool.account("pause", "", "", verdict.reason, caller.worker, caller, how)
+        if verdict.error == "unknown" and int(reply[4]) > hook.settings["reminders"]:
+            _give_back(hook, session, verdict.reason)  # it does not seem to pass
+    elif how == "stalls":
+        hook.pool.note(caller, "interrupted", verdict.reason)  # a person is there: the task is theirs
+    elif what == "go-on" and how == "stays":
+        hook.pool.remind(caller, session.tools(), False)  # its supervisor sends it on; not for ever
+        hook.pool.note(caller, "interrupted", verdict.reason)
+    else:
+        _give_back(hook, session, verdict.reason)
+        if how == "stays":  # a fresh session is better: its supervisor starts one
+            hook.pool.deregister(caller, died=False, why=verdict.reason)
+            session.save(stopped=True)
+
+
+def _give_back(hook: runtime.Hook, session: Session, reason: str) -> None:
+    claim = hook.pool.beat(session.caller).claim
+    if claim is not None:
+        try:
+            hook.pool.release(session.caller, claim, reason)
+        except StaleClaim as error:
+            hook.log(f"StopFailure: {error}")
+
+
+def _reset(path: str) -> float | None:
+    """When the quota resets, as the transcript says it; None where it does not."""
+    end = time.monotonic() + LAG
+    while path:
+        found = transcript.reset(path, time.time())
+        if found is not None or time.monotonic() >= end:
+            return found
+        time.sleep(0.1)
+    return None
 
 
 if __name__ == "__main__":
@@ -1478,6 +1540,144 @@ MODULES['pool'] = r'''"""What a task, a claim and a worker are, and the only cod
 
 #: The release. What an installation has compiled for its hooks is made anew by the next one.
 __version__ = "0.1.0"
+'''
+
+MODULES['pool.apierror'] = r'''"""What an API error of a Claude Code session means for its worker, its task and its account.
+
+Only fields are read, never the text of a message: the ``error`` of a StopFailure hook, the frames of
+stream-json, and the lines of a transcript. Pure functions on the standard library: hooks import them.
+docs/sessions.md ("Quota") has the same table for people.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+#: What is done about an error.
+#: ``park``: the account's quota is used up; all of its workers wait for the reset.
+#: ``pause``: it passes by itself and is nobody's fault; this worker waits a little.
+#: ``stop``: nobody can work with this account until a person has mended it.
+#: ``give-back``: this session cannot do its task; another may (one release of the task's budget).
+#: ``go-on``: the turn was cut short; the session goes on with its task.
+ACTIONS = ("park", "pause", "stop", "give-back", "go-on")
+
+_ACTION = {
+    "rate_limit": "park",
+    "overloaded": "pause",
+    "server_error": "pause",
+    "unknown": "pause",
+    "authentication_failed": "stop",
+    "oauth_org_not_allowed": "stop",
+    "account_on_hold": "stop",
+    "billing_error": "stop",
+    "cloud_credential_error": "stop",
+    "model_not_found": "give-back",
+    "invalid_request": "give-back",
+    "max_output_tokens": "go-on",
+}
+
+#: What to do about an account that is stopped, for the one line that says so.
+_REMEDY = {
+    "billing_error": "settle its bill",
+    "account_on_hold": "see to the account",
+    "oauth_org_not_allowed": "log in with an account that may",
+    "cloud_credential_error": "renew the cloud credentials",
+}
+
+
+class Verdict:
+    """``error`` by its name, what to do (one of ACTIONS), and the reset (seconds since 1970) if known."""
+
+    __slots__ = ("action", "error", "resets_at")
+
+    def __init__(self, error: str, resets_at: float | None = None) -> None:
+        self.error = error if error in _ACTION else "unknown"
+        self.action = _ACTION[self.error]
+        self.resets_at = resets_at
+
+    @property
+    def reason(self) -> str:
+        """For people: the error by its name, and what to do where a person must."""
+        if self.action == "stop":
+            return f"API error: {self.error}; {_REMEDY.get(self.error, 'renew its login')}"
+        return f"API error: {self.error}"
+
+
+def of_status(status: object) -> str:
+    """The error's name for an HTTP status, where no better name is known."""
+    if not isinstance(status, int) or isinstance(status, bool):
+        return "unknown"
+    known = {
+        400: "invalid_request", 401: "authentication_failed", 402: "billing_error",
+        403: "authentication_failed", 404: "model_not_found", 429: "rate_limit", 529: "overloaded",
+    }  # fmt: skip
+    return known.get(status, "server_error" if status >= 500 else "unknown")
+
+
+def reset_in(record: dict[str, Any]) -> float | None:
+    """When the quota resets (seconds since 1970), as a frame or a transcript's line says it; or None."""
+    for path in (
+        ("rate_limit_info",),  # a rate_limit_event
+        ("quotaLimits",), ("apiErrorParams", "rate_limit_info"),  # the line of the turn's end
+        ("error", "rateLimits"),  # the line of a retry
+    ):  # fmt: skip
+        value: Any = record
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, dict) and value.get("status", "rejected") == "rejected":
+            at = value.get("resetsAt")
+            if isinstance(at, (int, float)) and not isinstance(at, bool) and 0 < at < 253_370_764_800:
+                return float(at)
+    return None
+
+
+class Frames:
+    """Follows a session's stream-json frames: is it retrying, and what did an error at a turn's end mean?"""
+
+    __slots__ = ("_error", "_reset", "retrying")
+
+    def __init__(self) -> None:
+        self._error = ""
+        self._reset: float | None = None
+        #: The client retries a request by itself: ``rate_limit, attempt 3 of 10``; '' when it does not.
+        self.retrying = ""
+
+    def feed(self, frame: dict[str, Any]) -> Verdict | None:
+        """Take a frame; a verdict when it ends a turn with an error."""
+        kind, subtype = frame.get("type"), frame.get("subtype")
+        if kind == "rate_limit_event":
+            info = frame.get("rate_limit_info")
+            rejected = isinstance(info, dict) and info.get("status") == "rejected"
+            self._reset = reset_in(frame) if rejected else None
+        elif kind == "system" and subtype == "api_retry":
+            self._error = _name(frame.get("error")) or of_status(frame.get("error_status"))
+            self.retrying = f"{self._error}, attempt {frame.get('attempt')} of {frame.get('max_retries')}"
+        elif kind == "assistant" and frame.get("parent_tool_use_id") is None:
+            self.retrying, self._error = "", _name(frame.get("error"))
+            self._reset = reset_in(frame) or self._reset
+        elif kind == "result":
+            error, reset = self._error, self._reset
+            self._error, self.retrying = "", ""
+            if frame.get("is_error") and (error or frame.get("api_error_status") is not None):
+                return Verdict(error or of_status(frame.get("api_error_status")), reset)
+        return None
+
+
+def of_frames(frames: Iterable[dict[str, Any]]) -> Verdict | None:
+    """The verdict on the last turn among these frames; None when it did not end with an API error."""
+    follower, last = Frames(), None
+    for frame in frames:
+        verdict = follower.feed(frame)
+        if frame.get("type") == "result":
+            last = verdict
+    return last
+
+
+def _name(value: object) -> str:
+    return value if isinstance(value, str) else ""
 '''
 
 MODULES['pool.brief'] = r'''"""The words in which a session is given a task. Standard library only: hooks and helpers use it."""
@@ -3446,7 +3646,7 @@ VERSION = 3
 LIMITS = (
     "lease", "provisional", "loss_limit", "release_limit", "release_delay", "release_delay_max",
     "reminders", "task_timeout", "result_ttl", "failure_ttl", "event_limit", "worker_memory", "backstop",
-    "stats_ttl", "check_limit",
+    "stats_ttl", "check_limit", "quota_wait", "quota_jitter", "quota_grace", "error_wait",
 )  # fmt: skip
 
 
@@ -3910,6 +4110,24 @@ class Pool:
         given = "1" if background else "", "1" if message else ""
         return self.verdict("remind", caller.worker, caller.epoch, tools, *given)
 
+    def account(
+        self, what: str, account: str = "", until: float | str = "", reason: str = "", source: str = "",
+        caller: Caller | None = None, how: str = "stays",
+    ) -> list[str]:  # fmt: skip
+        """Park, stop or resume an account ('': the caller's), or pause the caller alone: account.lua.
+
+        ``until`` is seconds since 1970, ``+N`` for so many from now, or 0 for no known end. ``caller`` is the
+        worker whose session had the error, and ``how`` says what becomes of that session.
+
+        Raises:
+            NotRegistered: The caller's registration ended; nothing was changed.
+        """
+        worker, epoch = (caller.worker, caller.epoch) if caller else ("", "")
+        reply = self.verdict("account", worker, epoch, account, what, until, reason, source, how)
+        if reply[0] == "gone":
+            raise NotRegistered
+        return reply[1:]
+
     def _commit(self, name: str, caller: Caller, claim: Claim, *args: Any) -> list[str]:
         return self._fenced(
             claim, self.verdict(name, caller.worker, caller.epoch, claim.task_id, claim.token, *args)
@@ -3951,6 +4169,11 @@ class Pool:
     def promote(self, leader: str, batch: int = 500) -> list[str]:
         """Move what is due into its queue: promote.lua."""
         return self.verdict("promote", leader, batch)[1:]
+
+    def thaw(self, leader: str, batch: int = 100) -> list[tuple[str, str, str]]:
+        """Let go on what was parked until now: (kind, name, task given back) each: thaw.lua."""
+        reply = self.verdict("thaw", leader, batch)[1:]
+        return list(zip(reply[::3], reply[1::3], reply[2::3], strict=True))
 
     def fire(
         self, leader: str, name: str, revision: str, due: float, following: float | None,
@@ -4275,6 +4498,69 @@ def _done(verdict: str, claim: Claim) -> Settled:
 
 def _pause(fd: int, seconds: float) -> None:
     select.select([fd] if fd >= 0 else [], [], [], max(seconds, 0.0))
+'''
+
+MODULES['pool.transcript'] = r'''"""A session's transcript: lines of JSON that Claude Code appends, a little late. Standard library only.
+
+What it holds was seen with Claude Code 2.1.329: a line of type ``assistant`` for each block of a model's
+answer, with the usage of the whole request on each of them; the sub-agents' in files of their own, beside
+it in ``SESSION/subagents``. The format is the client's own and may change: what is not as expected is
+skipped.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pool import apierror, jsonlite
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+#: Bytes at the end of a transcript in which an error of just now is looked for.
+_TAIL = 256 * 1024
+#: Bytes that are read at once.
+_CHUNK = 1 << 20
+
+
+def reset(path: str, now: float) -> float | None:
+    """When the quota resets that ended the last turn (seconds since 1970, after ``now``), if it is told."""
+    try:
+        size = os.stat(path).st_size
+    except OSError:
+        return None
+    found = None
+    for _, line in lines(path, max(0, size - _TAIL)):
+        if b'"resetsAt"' in line:
+            at = apierror.reset_in(_object(line))
+            found = at if at is not None and at > now else found
+    return found
+
+
+def lines(path: str, offset: int) -> Iterator[tuple[int, bytes]]:
+    """The whole lines after an offset, each with the offset after it; nothing of a file that is not there."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            file.seek(offset)
+            rest = b""
+            while chunk := file.read(_CHUNK):
+                parts = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
+                rest = parts.pop()  # a line that is not whole yet is read the next time
+                for part in parts:
+                    offset += len(part) + 1
+                    yield offset, part
+    except OSError:
+        return
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        value = jsonlite.loads(line)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 '''
 
 MODULES['pool.units'] = r'''"""Durations, sizes and names as people type them. Standard library only: hooks import it."""
@@ -5924,6 +6210,142 @@ class Options:
         return self.words[0] if self.words else ""
 '''
 
+LUA['account.lua'] = r'''-- include: base stats worker task
+-- An account has no quota left, is to be used no more, or goes on: all that follows, for all its workers.
+-- ARGV: 1 worker whose session had the error ('': an operator, or a budget), 2 epoch, 3 account ('' the
+-- worker's; '*' every one), 4 'park', 'pause' (this worker alone), 'stop' or 'resume', 5 until (seconds since
+-- 1970, '+N' so many seconds from now, '0' no end known), 6 reason, 7 who says so, 8 what becomes of the
+-- session: 'ends' (a plain `claude -p`), 'stalls' (a person must make it go on) or 'stays' (its supervisor does)
+-- Returns {'ok', account, until, workers that wait or go on now, task given back, errors in a row} or {'gone'}.
+-- Invariants: no attempt is spent. A parked worker keeps its claim, and its clocks stand. A stopped account
+-- stays stopped until an operator resumes it.
+local me, what, reason, source, how = ARGV[1], ARGV[4], ARGV[6], ARGV[7], ARGV[8]
+local epoch = me ~= '' and caller(me, ARGV[2])
+if me ~= '' and not epoch then return {'gone'} end
+if me ~= '' then touch(me) end
+local account = ARGV[3] ~= '' and ARGV[3] or call('HGET', worker_key(me), 'account') or ''
+if account == '' then account = 'default' end
+local key, member = 'pool:account:' .. account, 'account ' .. account
+local due = string.sub(ARGV[5], 1, 1) == '+' and NOW + tonumber(string.sub(ARGV[5], 2)) or tonumber(ARGV[5]) or 0
+local count, given_back, errors = 0, '', 0
+
+local function give_back(worker, delay)
+  local current = call('HGET', worker_key(worker), 'epoch')
+  local id, token, queue = held(worker, current)
+  if not id then return '' end
+  detach(id, queue, token)
+  settle(worker, id)
+  local outcome = release_task(id, queue, worker, reason, delay, false)
+  remember(id, token, worker, current, outcome)
+  event('released', id, worker, queue, reason)
+  return id
+end
+
+-- The worker waits, with what it holds.
+local function rest(worker, until_when, by)
+  local id, token, queue = held(worker, call('HGET', worker_key(worker), 'epoch'))
+  if id then
+    call('HSET', K.job(id), 'pool_parked', '1')
+    confirm_claim(worker, id, token, queue, 'parked')
+  end
+  park_worker(worker, until_when, reason, by)
+  event('parked', id or '', worker, queue or '', reason)
+  count = count + 1
+end
+
+-- Its own session's turn is over.
+local function rest_myself(until_when, by)
+  if how == 'ends' then
+    given_back = give_back(me, math.max(until_when - NOW, 0))
+    set_state(me, 'interrupted', reason)
+    return
+  end
+  if how == 'stalls' then call('HSET', worker_key(me), 'stalled', '1') end
+  rest(me, until_when, by)
+end
+
+-- Other live workers of the account: id, who parked it, whether it holds a task.
+local function others()
+  local found = {}
+  for _, worker in ipairs(call('ZRANGE', 'pool:workers', 0, -1)) do
+    local f = call('HMGET', worker_key(worker), 'account', 'parked_at', 'parked_by', 'claim')
+    local its = f[1] and f[1] ~= '' and f[1] or 'default'
+    if worker ~= me and (account == '*' or its == account) then
+      found[#found + 1] = {worker, f[2] and (f[3] or '') or nil, f[4] and true or false}
+    end
+  end
+  return found
+end
+
+if what == 'pause' then
+  errors = call('HINCRBY', worker_key(me), 'errors', 1)
+  due = NOW + math.min(L.error_wait * 2 ^ math.min(errors - 1, 20), math.max(L.quota_wait, L.error_wait))
+  rest_myself(due, 'error')
+  return {'ok', account, stamp(due), count, given_back, errors}
+end
+
+local before = call('HMGET', key, 'state', 'until')
+if what == 'resume' then
+  if call('DEL', key) == 0 then return {'ok', account, '', -1, '', 0} end
+  call('ZREM', 'pool:due', member)
+  event('account-resumed', '', '', '', account .. ': ' .. reason)
+  for _, other in ipairs(others()) do
+    if other[2] == 'account' and not barred(call('HGET', worker_key(other[1]), 'account')) then
+      end_park(other[1], 'its account goes on')
+      event('unparked', '', other[1], '', reason)
+      count = count + 1
+    end
+  end
+  return {'ok', account, '', count, '', 0}
+end
+
+call('SADD', 'pool:accounts', account)
+if what == 'stop' then
+  if before[1] ~= 'stopped' then
+    call('DEL', key)
+    call('HSET', key, 'state', 'stopped', 'reason', reason, 'since', stamp(NOW), 'source', source)
+    call('ZREM', 'pool:due', member)
+    event('account-stopped', '', me, '', account .. ': ' .. reason)
+  end
+  for _, other in ipairs(others()) do
+    if other[2] == 'account' then give_back(other[1], 0) end  -- it could do nothing for the task
+    if other[2] == 'account' or not other[3] then
+      ring_worker(other[1], 'account')
+      count = count + 1
+    end
+  end
+  if me ~= '' then
+    given_back = give_back(me, 0)
+    depart(me, 'stopped', reason)
+    event('stopped', '', me, '', reason)
+  end
+  return {'ok', account, '0', count, given_back, 0}
+end
+
+if before[1] == 'stopped' then
+  -- It stays so; the session, whose turn is over all the same, is let go.
+  if me ~= '' then
+    given_back = give_back(me, 0)
+    depart(me, 'stopped', reason)
+    event('stopped', '', me, '', reason)
+  end
+  return {'ok', account, '0', 0, given_back, 0}
+end
+local known = before[1] == 'parked' and tonumber(before[2]) or -1
+if known == 0 or due == 0 then due = 0 else due = math.max(known, due) end
+if due ~= known then
+  if known < 0 then call('HSET', key, 'since', stamp(NOW)) end
+  call('HSET', key, 'state', 'parked', 'until', due == 0 and '0' or stamp(due), 'reason', reason, 'source', source)
+  if due == 0 then call('ZREM', 'pool:due', member) else call('ZADD', 'pool:due', stamp(due), member) end
+  event('account-parked', '', me, '', account .. ': ' .. reason)
+  for _, other in ipairs(others()) do
+    if other[2] ~= '' then rest(other[1], spread(other[1], due), 'account') end
+  end
+end
+if me ~= '' then rest_myself(spread(me, due), 'account') end
+return {'ok', account, due == 0 and '0' or stamp(due), count, given_back, 0}
+'''
+
 LUA['beat.lua'] = r'''-- include: base stats worker task
 -- The worker lives. Renews its registration and, once confirmed, its claim. The one transition that
 -- writes no event unless it carries progress: nothing changes but the time.
@@ -6049,7 +6471,7 @@ LUA['claim.lua'] = r'''-- include: base stats worker task
 --   'task', ticket, id, token, queue, data, attempts, provisional, '', title
 --   'inspect', ticket, id, data, queue          not of our making: look, then adopt or bury
 --   'stop', ticket, reason                      let it stop: the worker is 'stopped' now
---   'parked', ticket, seconds (-1: no end known), reason
+--   'parked', ticket, seconds (-1: no end known), reason      the worker, or its whole account
 --   'wait', ticket, idle seconds left, 'draining', 'more' or '', wake    nothing there; the waiter is
 --     registered ('1': an operator's message wants to be told now)
 -- Invariants: a started task has a token and a lease; no double lease.
@@ -6061,7 +6483,8 @@ local HEADS, PAGE = 16, 64
 local worker = ARGV[1]
 local key = worker_key(worker)
 local f = call('HMGET', key, 'epoch', 'queues', 'ticket', 'draining', 'max_tasks', 'tasks', 'claim',
-  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at', 'offers', 'wake')
+  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at', 'offers', 'wake', 'account',
+  'parked_by')
 local epoch, hook = f[1], ARGV[3] ~= ''
 if not epoch or (ARGV[2] ~= '' and ARGV[2] ~= epoch) or not live(worker) then
   return {'gone', '', epoch == ARGV[2] and call('HGET', key, 'state') or ''}
@@ -6086,13 +6509,16 @@ if f[7] then
     return {'held', ticket, id, token, queue, j[1], j[2] or '0', j[3] or '', j[4] or '', j[5] or ''}
   end
 end
-if f[10] then
+local bar, barred_until, why_barred = barred(f[16])
+-- (One that only waits for its account may be let go meanwhile.)
+if f[10] and not (hook and f[17] == 'account' and (f[4] or bar == 'stopped')) then
   local due = tonumber(f[8] or 0)
   return {'parked', ticket, due > 0 and stamp(due - NOW) or '-1', f[9] or ''}
 end
 if hook then
   local reason
   if f[4] then reason = 'draining'
+  elseif bar == 'stopped' then reason = 'its account is stopped: ' .. why_barred
   elseif tonumber(f[5] or 0) > 0 and tonumber(f[6] or 0) >= tonumber(f[5]) then
     reason = f[6] .. ' tasks done in this session'
   end
@@ -6102,6 +6528,14 @@ if hook then
     event('stopped', '', worker, '', reason)
     return {'stop', ticket, reason}
   end
+end
+
+if bar == 'stopped' then return {'parked', ticket, '-1', why_barred} end
+if bar then
+  barred_until = spread(worker, barred_until)
+  park_worker(worker, barred_until, why_barred, 'account')
+  event('parked', '', worker, '', why_barred)
+  return {'parked', ticket, barred_until > 0 and stamp(barred_until - NOW) or '-1', why_barred}
 end
 
 local shunned_until, more
@@ -6195,7 +6629,7 @@ if id then
     'worker_name', worker)
   call('EXPIRE', execution, whole(L.backstop + 60))
   unwait(worker, f[2])
-  call('HDEL', key, 'reminders', 'prompted', 'lost', 'lost_why')
+  call('HDEL', key, 'reminders', 'prompted', 'lost', 'lost_why', 'errors', 'stalled')
   call('HSET', key, 'claim', id, 'token', token, 'claim_queue', queue, 'active_at', stamp(NOW),
     'state', hook and 'waiting' or 'working', 'state_at', stamp(NOW), 'evidence', 'claimed ' .. id)
   call('HSET', K.worker(worker), 'state', 'busy', 'current_job', id)
@@ -6766,8 +7200,8 @@ end
 local function settle(worker, id, counter, seconds)
   local key = worker_key(worker)
   if call('HGET', key, 'claim') == id then
-    call('HDEL', key, 'claim', 'token', 'claim_queue', 'parked_at', 'park_until', 'park_reason',
-      'reminders', 'prompted')
+    call('HDEL', key, 'claim', 'token', 'claim_queue', 'parked_at', 'park_until', 'park_reason', 'parked_by',
+      'stalled', 'errors', 'reminders', 'prompted')
   end
   local rq = K.worker(worker)
   local current = call('HGET', rq, 'current_job')
@@ -7035,6 +7469,9 @@ LUA['lib/worker.lua'] = r'''-- A worker's own keys:
 --   pool:bell:<id>:<ticket>  list on which that hook blocks
 --   pool:call:<id>       list on which its keeper blocks between two beats: what must reach the session now
 --   pool:words:<id>      list of an operator's messages for the session, oldest first (tell.lua, told.lua)
+--   pool:account:<name>  hash: parked (until when) or stopped, why; '*' is every account; none: all is well
+--   pool:due             zset: "account <name>", "park <worker>" and "grace <worker>" by the moment at which
+--                        each is over (thaw.lua)
 local RQ_WORKER_TTL = 480
 
 local function worker_key(worker) return 'pool:worker:' .. worker end
@@ -7158,7 +7595,9 @@ local function depart(worker, state, why)
   set_state(worker, state, why)
   drop_words(worker, 'the worker is ' .. state)
   call('HDEL', key, 'words', 'wake', 'words_by', 'words_until', 'words_given')
-  call('HDEL', key, 'claim', 'token', 'claim_queue', 'draining', 'park_until', 'park_reason', 'parked_at')
+  call('HDEL', key, 'claim', 'token', 'claim_queue', 'draining', 'park_until', 'park_reason', 'parked_at',
+    'parked_by', 'stalled')
+  call('ZREM', 'pool:due', 'park ' .. worker, 'grace ' .. worker)
   call('EXPIRE', key, whole(L.worker_memory))
   call('ZREM', 'pool:workers', worker)
   call('ZADD', 'pool:departed', stamp(NOW + L.worker_memory), worker)
@@ -7179,14 +7618,57 @@ local function idle_left(worker)
   return tonumber(f[1] or NOW) + tonumber(f[2] or 0) - NOW
 end
 
--- A parked worker whose time has come goes on; the time it was parked counts for nothing.
+-- What bars an account: 'parked' or 'stopped', until when (0: no end known), why; nil: nothing.
+local function barred(account)
+  if not account or account == '' then account = 'default' end
+  if call('EXISTS', 'pool:account:' .. account, 'pool:account:*') == 0 then return nil end
+  local until_when, reason
+  for _, name in ipairs({account, '*'}) do
+    local f = call('HMGET', 'pool:account:' .. name, 'state', 'until', 'reason')
+    local due = tonumber(f[2] or 0)
+    if f[1] == 'stopped' then return 'stopped', 0, f[3] end
+    if f[1] == 'parked' and (due == 0 or due > NOW) and (not until_when or due == 0 or due > until_when) then
+      until_when, reason = due, f[3]
+    end
+  end
+  if until_when then return 'parked', until_when, reason end
+  return nil
+end
+
+-- So that not all workers of an account go on in one second: each its own share of quota_jitter.
+local function spread(worker, due)
+  if due == 0 then return 0 end
+  return due + L.quota_jitter * tonumber(string.sub(redis.sha1hex(worker .. due), 1, 6), 16) / 16777216
+end
+
+-- The worker waits until then (0: no end known). `by`: 'account', 'error', or '' for what it asked itself.
+local function park_worker(worker, due, reason, by)
+  local key = worker_key(worker)
+  local f = call('HMGET', key, 'queues', 'parked_at')
+  if not f[2] then call('HSET', key, 'parked_at', stamp(NOW)) end
+  call('HSET', key, 'park_until', due == 0 and '0' or stamp(due), 'park_reason', reason, 'parked_by', by)
+  if due == 0 then call('ZREM', 'pool:due', 'park ' .. worker)
+  else call('ZADD', 'pool:due', stamp(due), 'park ' .. worker) end
+  unwait(worker, f[1])
+  pass_on(worker)
+  set_state(worker, 'parked', reason)
+end
+
+-- Its session is at work again, whatever it was waiting for.
+local function awake(worker)
+  if call('HDEL', worker_key(worker), 'stalled') == 1 then call('ZREM', 'pool:due', 'grace ' .. worker) end
+end
+
+-- A parked worker whose time has come goes on; the time it was parked counts for nothing. One whose turn
+-- has ended with the error, and whom only a person can make go on, keeps its task for quota_grace.
 local function end_park(worker, why)
   local key = worker_key(worker)
-  local f = call('HMGET', key, 'parked_at', 'active_at', 'claim', 'token')
+  local f = call('HMGET', key, 'parked_at', 'active_at', 'claim', 'token', 'stalled')
   if not f[1] then return false end
   local pause = NOW - tonumber(f[1])
   call('HSET', key, 'active_at', stamp(tonumber(f[2]) + pause))
-  call('HDEL', key, 'parked_at', 'park_until', 'park_reason')
+  call('HDEL', key, 'parked_at', 'park_until', 'park_reason', 'parked_by')
+  call('ZREM', 'pool:due', 'park ' .. worker)
   if f[3] then
     local job = K.job(f[3])
     local j = call('HMGET', job, 'pool_timeout_at', 'pool_token')
@@ -7195,7 +7677,12 @@ local function end_park(worker, why)
       call('HDEL', job, 'pool_parked')
     end
   end
-  set_state(worker, f[3] and 'working' or 'starting', why)
+  if f[3] and f[5] then
+    call('ZADD', 'pool:due', stamp(NOW + L.quota_grace), 'grace ' .. worker)
+    set_state(worker, 'needs-you', 'its quota is back: type anything there, and it goes on with its task')
+  else
+    set_state(worker, f[3] and 'working' or 'starting', why)
+  end
   ring_worker(worker, 'unparked')
   return true
 end
@@ -7224,20 +7711,17 @@ LUA['park.lua'] = r'''-- include: base stats worker task
 -- The worker waits for a quota reset or a person: alive, keeps its claim, spends nothing.
 -- ARGV: 1 worker, 2 epoch, 3 until (seconds since 1970; '0' no end known), 4 reason
 -- Returns {'parked', task} or {'gone'}.
-local worker, key = ARGV[1], worker_key(ARGV[1])
+local worker = ARGV[1]
 local epoch = caller(worker, ARGV[2])
 if not epoch then return {'gone'} end
 touch(worker)
 local id, token, queue = held(worker, epoch)
-if not call('HGET', key, 'parked_at') then call('HSET', key, 'parked_at', stamp(NOW)) end
-call('HSET', key, 'park_until', ARGV[3], 'park_reason', ARGV[4])
 if id then
   call('HSET', K.job(id), 'pool_parked', '1')
   confirm_claim(worker, id, token, queue, 'parked')
 end
-unwait(worker, call('HGET', key, 'queues'))
-pass_on(worker)
-set_state(worker, 'parked', ARGV[4])
+awake(worker)
+park_worker(worker, tonumber(ARGV[3]), ARGV[4], '')
 event('parked', id or '', worker, queue or '', ARGV[4])
 return {'parked', id or ''}
 '''
@@ -7321,7 +7805,8 @@ return out
 '''
 
 LUA['prompt.lua'] = r'''-- include: base stats worker task
--- A prompt begins a turn: any older hook of this session is over, and a person may be in the talk.
+-- A prompt begins a turn: any older hook of this session is over, and a person may be in the talk. What
+-- its quota or an error had it wait for is over, too: if it is not, the turn ends with that error again.
 -- ARGV: 1 worker, 2 epoch, 3 '1' when a person typed it
 -- Returns {'ok'}, {'gone', state}, or {'held', ticket, id, token, queue, data, attempts, provisional,
 -- parked, title} for a claim whose hand-over was cut off.
@@ -7338,6 +7823,8 @@ if old then
 end
 unwait(worker, call('HGET', key, 'queues'))
 pass_on(worker)
+awake(worker)
+if (call('HGET', key, 'parked_by') or '') ~= '' then end_park(worker, 'a prompt') end
 local id, token, queue = held(worker, epoch)
 event('prompted', id or '', worker, '', ARGV[3] == '1' and 'by a person' or '')
 if not id then
@@ -7579,7 +8066,8 @@ LUA['remind.lua'] = r'''-- include: base stats worker task
 -- ARGV: 1 worker, 2 epoch, 3 tool calls so far ('' unknown), 4 '1' when background tasks run,
 -- 5 '1' when its last message is the task's result
 -- Returns {'let', why}, {'settle', task, token} (with that result), {'remind', n, task, token, title},
--- {'failed', task, outcome} or {'none'}.
+-- {'failed', task, outcome}, {'none'}, or {'parked'}: its account has no quota left, so a reminder would only
+-- end in an error; wait.
 local worker, key = ARGV[1], worker_key(ARGV[1])
 local epoch = caller(worker, ARGV[2])
 if not epoch then return {'none'} end
@@ -7587,9 +8075,9 @@ local id, token, queue = held(worker, epoch)
 if not id then return {'none'} end
 touch(worker)
 confirm_claim(worker, id, token, queue, 'its session wants to stop')
-local f = call('HMGET', key, 'reminders', 'reminded_tools', 'prompted', 'parked_at')
+local f = call('HMGET', key, 'reminders', 'reminded_tools', 'prompted', 'parked_at', 'parked_by')
 if ARGV[4] == '1' then return {'let', 'background tasks run'} end
-if f[4] then return {'let', 'parked'} end
+if f[4] then return f[5] == 'account' and {'parked'} or {'let', 'parked'} end
 if f[3] then
   set_state(worker, 'needs-you', 'it answered a person and holds a task')
   return {'let', 'a person is asked'}
@@ -8058,6 +8546,49 @@ event('tell', task ~= '' and task or f[4] or '', worker, '', id)
 return {'sent', id, worker, task, f[3] or '', f[4] or ''}
 '''
 
+LUA['thaw.lua'] = r'''-- include: base stats worker task
+-- What was parked until now goes on: accounts, and their workers, each at its own moment. A worker whom only
+-- a person could have made go on, and none did, gives its task back.
+-- ARGV: 1 leader's token, 2 how many at most
+-- Returns {'ok', kind, name, task or '', ...} with kind 'account', 'park' or 'grace', or {'not-leader'}.
+-- Invariant: no attempt is spent.
+if call('GET', 'pool:leader') ~= ARGV[1] then return {'not-leader'} end
+local out = {'ok'}
+local function done(kind, name, task)
+  for _, part in ipairs({kind, name, task}) do out[#out + 1] = part end
+end
+
+for _, member in ipairs(call('ZRANGEBYSCORE', 'pool:due', '-inf', stamp(NOW), 'LIMIT', 0, ARGV[2])) do
+  local kind, name = string.match(member, '^(%S+) (.*)$')
+  call('ZREM', 'pool:due', member)
+  if kind == 'account' then
+    local f = call('HMGET', 'pool:account:' .. name, 'state', 'until')
+    if f[1] == 'parked' and tonumber(f[2]) > 0 and tonumber(f[2]) <= NOW then
+      call('DEL', 'pool:account:' .. name)
+      event('account-resumed', '', '', '', name .. ': its time has come')
+      done(kind, name, '')
+    end
+  elseif kind == 'park' then
+    if live(name) and unpark_if_due(name) then done(kind, name, '') end
+  elseif kind == 'grace' and live(name) then
+    local f = call('HMGET', worker_key(name), 'epoch', 'stalled')
+    local id, token, queue = held(name, f[1])
+    if f[2] and id then
+      local why = 'its session did not go on after its quota came back'
+      detach(id, queue, token)
+      settle(name, id)
+      local outcome = release_task(id, queue, name, why, 0, false)
+      remember(id, token, name, f[1], outcome)
+      tell_lost(name, id, why)
+      set_state(name, 'interrupted', why)
+      event('released', id, name, queue, why)
+      done(kind, name, id)
+    end
+  end
+end
+return out
+'''
+
 LUA['told.lua'] = r'''-- include: base worker
 -- A session is handed the messages that wait for it (pool:words:<worker>), and says so when it has them. Of
 -- two hooks that ask at once one is given them; should it end before it has said so, they are given again.
@@ -8171,6 +8702,7 @@ LUA['unpark.lua'] = r'''-- include: base worker
 local worker = ARGV[1]
 if not caller(worker, ARGV[2]) then return {'gone'} end
 touch(worker)
+awake(worker)
 if not end_park(worker, 'unparked') then return {'not-parked'} end
 event('unparked', call('HGET', worker_key(worker), 'claim') or '', worker, '', '')
 return {'unparked'}

@@ -12,7 +12,7 @@
 --   'task', ticket, id, token, queue, data, attempts, provisional, '', title
 --   'inspect', ticket, id, data, queue          not of our making: look, then adopt or bury
 --   'stop', ticket, reason                      let it stop: the worker is 'stopped' now
---   'parked', ticket, seconds (-1: no end known), reason
+--   'parked', ticket, seconds (-1: no end known), reason      the worker, or its whole account
 --   'wait', ticket, idle seconds left, 'draining', 'more' or '', wake    nothing there; the waiter is
 --     registered ('1': an operator's message wants to be told now)
 -- Invariants: a started task has a token and a lease; no double lease.
@@ -24,7 +24,8 @@ local HEADS, PAGE = 16, 64
 local worker = ARGV[1]
 local key = worker_key(worker)
 local f = call('HMGET', key, 'epoch', 'queues', 'ticket', 'draining', 'max_tasks', 'tasks', 'claim',
-  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at', 'offers', 'wake')
+  'park_until', 'park_reason', 'parked_at', 'rung', 'idle_limit', 'active_at', 'offers', 'wake', 'account',
+  'parked_by')
 local epoch, hook = f[1], ARGV[3] ~= ''
 if not epoch or (ARGV[2] ~= '' and ARGV[2] ~= epoch) or not live(worker) then
   return {'gone', '', epoch == ARGV[2] and call('HGET', key, 'state') or ''}
@@ -49,13 +50,16 @@ if f[7] then
     return {'held', ticket, id, token, queue, j[1], j[2] or '0', j[3] or '', j[4] or '', j[5] or ''}
   end
 end
-if f[10] then
+local bar, barred_until, why_barred = barred(f[16])
+-- (One that only waits for its account may be let go meanwhile.)
+if f[10] and not (hook and f[17] == 'account' and (f[4] or bar == 'stopped')) then
   local due = tonumber(f[8] or 0)
   return {'parked', ticket, due > 0 and stamp(due - NOW) or '-1', f[9] or ''}
 end
 if hook then
   local reason
   if f[4] then reason = 'draining'
+  elseif bar == 'stopped' then reason = 'its account is stopped: ' .. why_barred
   elseif tonumber(f[5] or 0) > 0 and tonumber(f[6] or 0) >= tonumber(f[5]) then
     reason = f[6] .. ' tasks done in this session'
   end
@@ -65,6 +69,14 @@ if hook then
     event('stopped', '', worker, '', reason)
     return {'stop', ticket, reason}
   end
+end
+
+if bar == 'stopped' then return {'parked', ticket, '-1', why_barred} end
+if bar then
+  barred_until = spread(worker, barred_until)
+  park_worker(worker, barred_until, why_barred, 'account')
+  event('parked', '', worker, '', why_barred)
+  return {'parked', ticket, barred_until > 0 and stamp(barred_until - NOW) or '-1', why_barred}
 end
 
 local shunned_until, more
@@ -158,7 +170,7 @@ if id then
     'worker_name', worker)
   call('EXPIRE', execution, whole(L.backstop + 60))
   unwait(worker, f[2])
-  call('HDEL', key, 'reminders', 'prompted', 'lost', 'lost_why')
+  call('HDEL', key, 'reminders', 'prompted', 'lost', 'lost_why', 'errors', 'stalled')
   call('HSET', key, 'claim', id, 'token', token, 'claim_queue', queue, 'active_at', stamp(NOW),
     'state', hook and 'waiting' or 'working', 'state_at', stamp(NOW), 'evidence', 'claimed ' .. id)
   call('HSET', K.worker(worker), 'state', 'busy', 'current_job', id)

@@ -2,19 +2,16 @@
 -- The worker waits for a quota reset or a person: alive, keeps its claim, spends nothing.
 -- ARGV: 1 worker, 2 epoch, 3 until (seconds since 1970; '0' no end known), 4 reason
 -- Returns {'parked', task} or {'gone'}.
-local worker, key = ARGV[1], worker_key(ARGV[1])
+local worker = ARGV[1]
 local epoch = caller(worker, ARGV[2])
 if not epoch then return {'gone'} end
 touch(worker)
 local id, token, queue = held(worker, epoch)
-if not call('HGET', key, 'parked_at') then call('HSET', key, 'parked_at', stamp(NOW)) end
-call('HSET', key, 'park_until', ARGV[3], 'park_reason', ARGV[4])
 if id then
   call('HSET', K.job(id), 'pool_parked', '1')
   confirm_claim(worker, id, token, queue, 'parked')
 end
-unwait(worker, call('HGET', key, 'queues'))
-pass_on(worker)
-set_state(worker, 'parked', ARGV[4])
+awake(worker)
+park_worker(worker, tonumber(ARGV[3]), ARGV[4], '')
 event('parked', id or '', worker, queue or '', ARGV[4])
 return {'parked', id or ''}

@@ -1,5 +1,6 @@
 -- include: base stats worker task
--- A prompt begins a turn: any older hook of this session is over, and a person may be in the talk.
+-- A prompt begins a turn: any older hook of this session is over, and a person may be in the talk. What
+-- its quota or an error had it wait for is over, too: if it is not, the turn ends with that error again.
 -- ARGV: 1 worker, 2 epoch, 3 '1' when a person typed it
 -- Returns {'ok'}, {'gone', state}, or {'held', ticket, id, token, queue, data, attempts, provisional,
 -- parked, title} for a claim whose hand-over was cut off.
@@ -16,6 +17,8 @@ if old then
 end
 unwait(worker, call('HGET', key, 'queues'))
 pass_on(worker)
+awake(worker)
+if (call('HGET', key, 'parked_by') or '') ~= '' then end_park(worker, 'a prompt') end
 local id, token, queue = held(worker, epoch)
 event('prompted', id or '', worker, '', ARGV[3] == '1' and 'by a person' or '')
 if not id then

@@ -4,7 +4,8 @@
 -- ARGV: 1 worker, 2 epoch, 3 tool calls so far ('' unknown), 4 '1' when background tasks run,
 -- 5 '1' when its last message is the task's result
 -- Returns {'let', why}, {'settle', task, token} (with that result), {'remind', n, task, token, title},
--- {'failed', task, outcome} or {'none'}.
+-- {'failed', task, outcome}, {'none'}, or {'parked'}: its account has no quota left, so a reminder would only
+-- end in an error; wait.
 local worker, key = ARGV[1], worker_key(ARGV[1])
 local epoch = caller(worker, ARGV[2])
 if not epoch then return {'none'} end
@@ -12,9 +13,9 @@ local id, token, queue = held(worker, epoch)
 if not id then return {'none'} end
 touch(worker)
 confirm_claim(worker, id, token, queue, 'its session wants to stop')
-local f = call('HMGET', key, 'reminders', 'reminded_tools', 'prompted', 'parked_at')
+local f = call('HMGET', key, 'reminders', 'reminded_tools', 'prompted', 'parked_at', 'parked_by')
 if ARGV[4] == '1' then return {'let', 'background tasks run'} end
-if f[4] then return {'let', 'parked'} end
+if f[4] then return f[5] == 'account' and {'parked'} or {'let', 'parked'} end
 if f[3] then
   set_state(worker, 'needs-you', 'it answered a person and holds a task')
   return {'let', 'a person is asked'}

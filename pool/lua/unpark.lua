@@ -5,6 +5,7 @@
 local worker = ARGV[1]
 if not caller(worker, ARGV[2]) then return {'gone'} end
 touch(worker)
+awake(worker)
 if not end_park(worker, 'unparked') then return {'not-parked'} end
 event('unparked', call('HGET', worker_key(worker), 'claim') or '', worker, '', '')
 return {'unparked'}

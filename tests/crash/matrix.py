@@ -158,6 +158,7 @@ def _finish(bench: Bench, command: Command, kill: Kill, done: bool) -> None:
     if not done or command.then:
         bench.one.kill()
     bench.give_up()
+    bench.pool.account("resume", "default", reason="its quota is back")
     kill.problems += bench.ledger().problems()
     before = bench.ledger()
     handed = bench.drain()

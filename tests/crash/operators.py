@@ -184,6 +184,28 @@ def forgotten(bench: Bench) -> bool:
     return schedules(bench) == {} and not bench.conn.exists("pool:schedule:s")
 
 
+def parked_with_task(bench: Bench) -> None:
+    """It holds t, and its account has no quota left."""
+    held(bench)
+    bench.pool.account("park", until="+3600", reason="quota", caller=bench.caller)
+
+
+def account_state(bench: Bench) -> bytes | None:
+    return bench.conn.hget("pool:account:default", "state")  # type: ignore[return-value]
+
+
+def parked_account(bench: Bench) -> bool:
+    return account_state(bench) == b"parked" and bench.conn.hget("pool:worker:w1", "state") == b"parked"
+
+
+def stopped_account(bench: Bench) -> bool:
+    return account_state(bench) == b"stopped"
+
+
+def usual_account(bench: Bench) -> bool:
+    return account_state(bench) is None and bench.conn.hget("pool:worker:w1", "state") == b"working"
+
+
 def coord(*words: str) -> Callable[[Bench], Process]:
     """The operator's command line."""
     return lambda bench: bench.coord(*words)
@@ -235,11 +257,18 @@ OPERATORS = [
             batch=3),
     Command("coord purge", ("purge",), ended, coord("purge", "--older-than=0", "--yes"), {"next": "queued"},
             {"off": "canceled"}, reads=True, untouched={"off": "canceled"}),
-    Command("coord serve, something to take back and something due", ("lead", "reap", "promote", "sweep"),
-            overdue, serve_again, MOVED, meanwhile=end_when(MOVED), reads=True, ways=("repeated",)),
-    Command("coord serve, a durable trigger", ("lead", "reap", "promote", "submit", "sweep"), triggered,
-            serve_again, MADE, meanwhile=end_when(MADE), reads=True, ways=("repeated",)),
-    Command("coord serve, a schedule's tick", ("lead", "reap", "promote", "fire", "sweep"), scheduled,
+    Command("coord accounts park", ("account",), held, coord("accounts", "park", "default", "--for", "1h"),
+            HELD, reads=True, check=parked_account),
+    Command("coord accounts stop", ("account",), queued, coord("accounts", "stop", "default"),
+            {"t": "queued"}, reads=True, check=stopped_account),
+    Command("coord accounts resume", ("account",), parked_with_task, coord("accounts", "resume", "default"),
+            HELD, reads=True, codes=(0, 1), check=usual_account),
+    Command("coord serve, something to take back and something due",
+            ("lead", "reap", "promote", "thaw", "sweep"), overdue,
+            serve_again, MOVED, meanwhile=end_when(MOVED), reads=True, ways=("repeated",)),
+    Command("coord serve, a durable trigger", ("lead", "reap", "promote", "thaw", "submit", "sweep"),
+            triggered, serve_again, MADE, meanwhile=end_when(MADE), reads=True, ways=("repeated",)),
+    Command("coord serve, a schedule's tick", ("lead", "reap", "promote", "thaw", "fire", "sweep"), scheduled,
             serve_again, {TICKED: "queued"}, meanwhile=end_when({TICKED: "queued"}), reads=True,
             ways=("repeated",), check=fired_once),
 ]  # fmt: skip

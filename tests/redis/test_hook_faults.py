@@ -394,7 +394,7 @@ def test_a_long_task_is_cut_and_the_helper_prints_the_rest(session: Start, submi
 def test_stop_failure_releases_without_an_attempt_or_parks(
     session: Start, submit: Submit, conn: redis.Redis
 ) -> None:
-    one, two = session("w1"), session("w2", CLAUDE_CODE_ENTRYPOINT="cli")
+    one, two = session("w1"), session("w2", CLAUDE_CODE_ENTRYPOINT="cli", COORD_ACCOUNT="other")
     one.start()
     submit(id="t")
     one.hook("Stop")

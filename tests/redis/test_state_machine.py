@@ -318,3 +318,31 @@ class Story:
         self.pool.beat(me)
         self.pool.park(me, 1, "until 1970")
         self.pool.claim(me)
+
+    def tell_an_account(self) -> None:
+        self.lead()
+        for how in ("stays", "stalls", "ends"):
+            self.conn.flushall()
+            self.lead()
+            me, _ = self.held()
+            self.pool.account("park", until="+60", reason="quota", caller=me, how=how)
+            assert self.pool.claim(self.register("w2"), "new", 1.0).verdict == "parked"
+            self.due()
+            self.pool.thaw(LEADER)
+            self.due()
+            self.pool.thaw(LEADER)  # the task of one whom nobody has made go on
+        self.conn.flushall()
+        me, _ = self.held()
+        idle = self.register("w2")
+        self.pool.account("park", until="+60", reason="quota", caller=me)
+        assert self.pool.claim(idle).verdict == "parked"
+        self.pool.account("resume", "default", reason="an operator")
+        self.pool.account("stop", reason="no money", caller=me)
+
+    def due(self) -> None:
+        for raw in self.pool.connection.execute_command("ZRANGE", "pool:due", 0, -1):
+            kind, _, name = raw.decode().partition(" ")
+            self.conn.zadd("pool:due", {raw: 1})
+            if kind in ("account", "park"):
+                key = {"account": "pool:account:", "park": "pool:worker:"}[kind] + name
+                self.conn.hset(key, "until" if kind == "account" else "park_until", "1")

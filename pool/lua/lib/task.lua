@@ -52,8 +52,8 @@ end
 local function settle(worker, id, counter, seconds)
   local key = worker_key(worker)
   if call('HGET', key, 'claim') == id then
-    call('HDEL', key, 'claim', 'token', 'claim_queue', 'parked_at', 'park_until', 'park_reason',
-      'reminders', 'prompted')
+    call('HDEL', key, 'claim', 'token', 'claim_queue', 'parked_at', 'park_until', 'park_reason', 'parked_by',
+      'stalled', 'errors', 'reminders', 'prompted')
   end
   local rq = K.worker(worker)
   local current = call('HGET', rq, 'current_job')

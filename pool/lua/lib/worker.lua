@@ -7,6 +7,9 @@
 --   pool:bell:<id>:<ticket>  list on which that hook blocks
 --   pool:call:<id>       list on which its keeper blocks between two beats: what must reach the session now
 --   pool:words:<id>      list of an operator's messages for the session, oldest first (tell.lua, told.lua)
+--   pool:account:<name>  hash: parked (until when) or stopped, why; '*' is every account; none: all is well
+--   pool:due             zset: "account <name>", "park <worker>" and "grace <worker>" by the moment at which
+--                        each is over (thaw.lua)
 local RQ_WORKER_TTL = 480
 
 local function worker_key(worker) return 'pool:worker:' .. worker end
@@ -130,7 +133,9 @@ local function depart(worker, state, why)
   set_state(worker, state, why)
   drop_words(worker, 'the worker is ' .. state)
   call('HDEL', key, 'words', 'wake', 'words_by', 'words_until', 'words_given')
-  call('HDEL', key, 'claim', 'token', 'claim_queue', 'draining', 'park_until', 'park_reason', 'parked_at')
+  call('HDEL', key, 'claim', 'token', 'claim_queue', 'draining', 'park_until', 'park_reason', 'parked_at',
+    'parked_by', 'stalled')
+  call('ZREM', 'pool:due', 'park ' .. worker, 'grace ' .. worker)
   call('EXPIRE', key, whole(L.worker_memory))
   call('ZREM', 'pool:workers', worker)
   call('ZADD', 'pool:departed', stamp(NOW + L.worker_memory), worker)
@@ -151,14 +156,57 @@ local function idle_left(worker)
   return tonumber(f[1] or NOW) + tonumber(f[2] or 0) - NOW
 end
 
--- A parked worker whose time has come goes on; the time it was parked counts for nothing.
+-- What bars an account: 'parked' or 'stopped', until when (0: no end known), why; nil: nothing.
+local function barred(account)
+  if not account or account == '' then account = 'default' end
+  if call('EXISTS', 'pool:account:' .. account, 'pool:account:*') == 0 then return nil end
+  local until_when, reason
+  for _, name in ipairs({account, '*'}) do
+    local f = call('HMGET', 'pool:account:' .. name, 'state', 'until', 'reason')
+    local due = tonumber(f[2] or 0)
+    if f[1] == 'stopped' then return 'stopped', 0, f[3] end
+    if f[1] == 'parked' and (due == 0 or due > NOW) and (not until_when or due == 0 or due > until_when) then
+      until_when, reason = due, f[3]
+    end
+  end
+  if until_when then return 'parked', until_when, reason end
+  return nil
+end
+
+-- So that not all workers of an account go on in one second: each its own share of quota_jitter.
+local function spread(worker, due)
+  if due == 0 then return 0 end
+  return due + L.quota_jitter * tonumber(string.sub(redis.sha1hex(worker .. due), 1, 6), 16) / 16777216
+end
+
+-- The worker waits until then (0: no end known). `by`: 'account', 'error', or '' for what it asked itself.
+local function park_worker(worker, due, reason, by)
+  local key = worker_key(worker)
+  local f = call('HMGET', key, 'queues', 'parked_at')
+  if not f[2] then call('HSET', key, 'parked_at', stamp(NOW)) end
+  call('HSET', key, 'park_until', due == 0 and '0' or stamp(due), 'park_reason', reason, 'parked_by', by)
+  if due == 0 then call('ZREM', 'pool:due', 'park ' .. worker)
+  else call('ZADD', 'pool:due', stamp(due), 'park ' .. worker) end
+  unwait(worker, f[1])
+  pass_on(worker)
+  set_state(worker, 'parked', reason)
+end
+
+-- Its session is at work again, whatever it was waiting for.
+local function awake(worker)
+  if call('HDEL', worker_key(worker), 'stalled') == 1 then call('ZREM', 'pool:due', 'grace ' .. worker) end
+end
+
+-- A parked worker whose time has come goes on; the time it was parked counts for nothing. One whose turn
+-- has ended with the error, and whom only a person can make go on, keeps its task for quota_grace.
 local function end_park(worker, why)
   local key = worker_key(worker)
-  local f = call('HMGET', key, 'parked_at', 'active_at', 'claim', 'token')
+  local f = call('HMGET', key, 'parked_at', 'active_at', 'claim', 'token', 'stalled')
   if not f[1] then return false end
   local pause = NOW - tonumber(f[1])
   call('HSET', key, 'active_at', stamp(tonumber(f[2]) + pause))
-  call('HDEL', key, 'parked_at', 'park_until', 'park_reason')
+  call('HDEL', key, 'parked_at', 'park_until', 'park_reason', 'parked_by')
+  call('ZREM', 'pool:due', 'park ' .. worker)
   if f[3] then
     local job = K.job(f[3])
     local j = call('HMGET', job, 'pool_timeout_at', 'pool_token')
@@ -167,7 +215,12 @@ local function end_park(worker, why)
       call('HDEL', job, 'pool_parked')
     end
   end
-  set_state(worker, f[3] and 'working' or 'starting', why)
+  if f[3] and f[5] then
+    call('ZADD', 'pool:due', stamp(NOW + L.quota_grace), 'grace ' .. worker)
+    set_state(worker, 'needs-you', 'its quota is back: type anything there, and it goes on with its task')
+  else
+    set_state(worker, f[3] and 'working' or 'starting', why)
+  end
   ring_worker(worker, 'unparked')
   return true
 end

@@ -55,7 +55,7 @@ def test_a_part(well: Well) -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (("--only", "hook"), "'hook' is no group of checks: redis, coordinator, hooks"),
+        (("--only", "hook"), "'hook' is no group of checks: redis, coordinator, accounts, hooks"),
         (("--skip", "redis,nothing"), "'nothing' is no group of checks"),
         (("--only", "rq", "--skip", "rq"), "nothing is left to look at"),
         (("--slow", "quick"), "--slow"),
