@@ -8077,7 +8077,8 @@ touch(worker)
 confirm_claim(worker, id, token, queue, 'its session wants to stop')
 local f = call('HMGET', key, 'reminders', 'reminded_tools', 'prompted', 'parked_at', 'parked_by')
 if ARGV[4] == '1' then return {'let', 'background tasks run'} end
-if f[4] then return f[5] == 'account' and {'parked'} or {'let', 'parked'} end
+if f[4] and f[5] ~= 'account' then return {'let', 'parked'} end
+if f[4] and ARGV[5] ~= '1' then return {'parked'} end
 if f[3] then
   set_state(worker, 'needs-you', 'it answered a person and holds a task')
   return {'let', 'a person is asked'}

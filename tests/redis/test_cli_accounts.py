@@ -35,7 +35,7 @@ def test_a_stopped_account_is_told_everywhere_in_one_line(
     line = f"coord: account default is stopped: {reason}; then `coord accounts resume default`\n"
     assert line in coord("workers").err
     assert coord("accounts", "park", "default", code=1).out == "default stays stopped: resume it first\n"
-    found = coord("doctor", "--only", "accounts", "--json", code=1).json["checks"]
+    found = coord("doctor", "--only", "accounts", "--json", code=1).json["findings"]
     (bad,) = [each for each in found if each["check"] == "accounts.barred"]
     assert reason in bad["seen"] and bad["remedy"] == "coord accounts resume default"
 
@@ -46,7 +46,7 @@ def test_an_operator_stops_an_account_by_name_and_all_at_once(coord: Coord, regi
         coord("accounts", "stop", "default", "--reason", "enough").out
         == "default is stopped (1 workers stop)\n"
     )
-    assert coord("accounts", "park", "*").out == "* is parked (0 workers wait)\n"
+    assert coord("accounts", "park", "*").out == "* is parked (1 workers wait)\n"
     assert "every account is parked until `coord accounts resume '*'`" in coord("workers").err
 
 
