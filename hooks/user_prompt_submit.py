@@ -10,10 +10,25 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from hooks import runtime
 from pool import brief
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pool.claim import HandOver
+    from pool.local import Session
+
 
 def by_person(prompt: str) -> bool:
     """Whether a person typed it: automatic turns (a background task's report) begin with a tag."""
-    return not prompt.lstrip().startswith(("<task-notification", "<system-reminder", "<background"))
+    return not by_itself(prompt) and not supervised()
+
+
+def by_itself(prompt: str) -> bool:
+    """Whether the client has begun the turn."""
+    return prompt.lstrip().startswith(("<task-notification", "<system-reminder", "<background"))
+
+
+def supervised() -> bool:
+    """Whether a supervisor holds the session's input: no person can type there."""
+    return bool(os.environ.get("COORD_SUPERVISED")) and os.environ.get("COORD_MODE") == "hook"
 
 
 def handle(hook: runtime.Hook) -> None:
@@ -31,14 +46,29 @@ def handle(hook: runtime.Hook) -> None:
         session = hook.enroll()
         hook.log(f"the worker was {state or 'forgotten'}; it registers anew")
     elif handed is not None:
-        session.told()  # a word about an earlier task would only confuse
-        said = runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields)))
-        if said:
-            hook.confirm(session.caller, handed.claim)
-    else:
+        deliver(hook, session, handed)
+    elif not (supervised() and take(hook, session)):
         found = hook.messages(session)
         if found is not None and runtime.say(runtime.context("UserPromptSubmit", found.text)):
             hook.told(session, found)
+
+
+def take(hook: runtime.Hook, session: Session) -> bool:
+    """The supervisor's word, for which there is a task: handed over now, it costs no turn to ask for it."""
+    if by_itself(hook.text("prompt")):
+        return False
+    look = hook.pool.claim(session.caller, "new")
+    if look.handed is None or not look.handed.provisional:
+        return False
+    deliver(hook, session, look.handed)
+    return True
+
+
+def deliver(hook: runtime.Hook, session: Session, handed: HandOver) -> None:
+    """Hand a task over, and say so once it has been read."""
+    session.told()  # a word about an earlier task would only confuse
+    if runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields))):
+        hook.confirm(session.caller, handed.claim)
 
 
 if __name__ == "__main__":

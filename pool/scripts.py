@@ -412,14 +412,16 @@ class Pool:
     # -- a supervisor ---------------------------------------------------------------------------------
 
     def summon(
-        self, supervisor: str, queues: Sequence[str], seconds: float, session: str = "", offers: str = ""
-    ) -> list[str]:
+        self, supervisor: str, queues: Sequence[str], seconds: float, session: str = "", offers: str = "",
+        refused: str = "",
+    ) -> list[str]:  # fmt: skip
         """Whether to start a session, or how far that of process key ``session`` has come: summon.lua.
 
         ``session`` 'off' takes back an earlier ``start`` of which no session came; ``offers`` is what the
-        supervisor's sessions offer (pool/needs.py), with `profile` where it starts them for any.
+        supervisor's sessions offer (pool/needs.py), with `profile` where it starts them for any
+        but those in ``refused``.
         """
-        return self.verdict("summon", supervisor, ",".join(queues), seconds, session, offers)
+        return self.verdict("summon", supervisor, ",".join(queues), seconds, session, offers, refused)
 
     # -- the coordinator -----------------------------------------------------------------------------
 

@@ -131,9 +131,32 @@ class Settings(BaseSettings):
     checks: Flag = Field(False, description="run the commands that tasks are checked with")
     allow_bypass: Flag = Field(False, description="tasks may ask for the mode bypassPermissions here")
 
-    claude: str = Field("", description="command that starts Claude Code; empty: claude on PATH")
+    claude: str = Field("", description="command that starts Claude Code; empty: PATH, else the wheel's")
     project: File = Field("", description="folder in which a supervised session works; empty: this one")
+    worker_mode: Literal["hook", "stream", "terminal"] = Field(
+        "hook", description="how a supervisor runs its sessions"
+    )
+    workers: Whole = Field(1, ge=1, le=100, description="workers of one supervisor")
+    workers_min: Whole = Field(0, ge=0, description="sessions that a supervisor keeps ready, tasks or not")
+    workers_max: Whole = Field(0, ge=0, description="sessions that run at most; 0: one for each worker")
+    worker_config: Literal["own", "shared"] = Field(
+        "own", description="a configuration folder for each supervised worker, or the user's own"
+    )
     drain_limit: Duration = Field(600.0, ge=0, description="a supervised session may finish for so long")
+    session_time: Duration = Field(
+        0.0, description="after so long a session is followed by a new one; 0: never"
+    )
+    session_tokens: Whole = Field(0, ge=0, description="the same, by the tokens in its context")
+    session_memory: Size = Field(0, description="the same, by the memory of all its processes")
+    model: str = Field("", description="model of supervised sessions; empty: the client's own choice")
+    effort: str = Field("", description="how hard it thinks: low, medium, high, xhigh or max")
+    permission_mode: str = Field("", description="how they ask for permission; empty: as the client does")
+    allowed_tools: Names = Field([], description="tools that they may use unasked: Edit,Bash(git *)")
+    disallowed_tools: Names = Field([], description="tools that they may not use")
+    max_turns: Whole = Field(0, ge=0, description="turns of one message to a session; 0: no limit")
+    budget: float = Field(0.0, ge=0, description="US dollars that one session may cost; 0: no limit")
+    log_size: Size = Field(50 * 2**20, description="bytes of log that are kept of each supervised worker")
+    log_files: Whole = Field(5, ge=2, le=100, description="files among which that log is divided")
     played: Flag = Field(False, description="(demo) the worker's model is played by a script")
 
     @field_validator("queue", "queues")

@@ -9,8 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib import util
 from typing import Any
 
 from pool import local, process
@@ -21,8 +22,11 @@ GRACE = 5.0
 
 #: Who the parent itself is must not reach a session: it is another one, or no worker at all.
 IDENTITY = frozenset(
-    ("CLAUDECODE", "COORD_SUPERVISED", "COORD_WORKER_ID", "WORKER_ID", local.SESSION_VARIABLE)
-)
+    (
+        "CLAUDECODE", "COORD_MODE", "COORD_PROFILE", "COORD_SUPERVISED", "COORD_WORKER_ID", "WORKER_ID",
+        local.SESSION_VARIABLE,
+    )
+)  # fmt: skip
 
 #: prctl(2): orphans below this process become its children, so that it can end them.
 _SUBREAPER = 36
@@ -43,14 +47,26 @@ if not os.read(0, 1):
 def program(given: str) -> list[str]:
     """How Claude Code is started here, by the setting `claude`: a program, with options or without.
 
+    Without the setting it is the one on PATH, else the one that the wheel of the Agent SDK carries.
+
     Raises:
         UsageError: There is no such program.
     """
     words = [given] if os.path.isfile(given) else shlex.split(given) or ["claude"]
-    found = shutil.which(words[0])
-    if found is None:
+    found = shutil.which(words[0]) or ("" if given else bundled())
+    if not found:
         raise UsageError(f"there is no program {words[0]!r}: install Claude Code, or name it in COORD_CLAUDE")
     return [found, *words[1:]]
+
+
+def bundled() -> str:
+    """The client in the wheel of the Agent SDK; '' when there is none."""
+    spec = util.find_spec("claude_agent_sdk")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = os.path.join(folder, "_bundled", "claude")
+        if os.access(path, os.X_OK):
+            return path
+    return ""
 
 
 @contextmanager
@@ -97,21 +113,25 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_orphans(group: int) -> int:
+def end_orphans(group: int, name: str = "", spare: Collection[int] = ()) -> int:
     """End what a session (whose process group that was) has left running; how many processes that were.
 
-    Keepers end by themselves, and have something to say first.
+    ``spare`` are children that are none of it. With a ``name``, other sessions run, and may leave processes
+    as well: only those are ended that say (COORD_WORKER_ID) that they are this worker's. Keepers end by
+    themselves, and have something to say first.
     """
     with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
     ended = 0
     for pid in _children():  # the children of one that is ended come to us, too: at the next call
+        if pid in spare or (name and not _says(pid, name)):
+            continue
         with suppress(ChildProcessError, ProcessLookupError):
-            if os.waitpid(pid, os.WNOHANG)[0] == 0 and not _is_keeper(pid):
+            if os.waitpid(pid, os.WNOHANG)[0] == 0 and not _stays(pid):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
                 ended += 1
-    return ended + (end_orphans(group) if ended else 0)
+    return ended + (end_orphans(group, name, spare) if ended else 0)
 
 
 def _children() -> list[int]:
@@ -119,6 +139,17 @@ def _children() -> list[int]:
         return []
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     return [pid for pid in pids if process.parent(pid) == os.getpid()]
+
+
+def _says(pid: int, name: str) -> bool:
+    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        return f"COORD_WORKER_ID={name}".encode() in file.read().split(b"\0")
+    return False
+
+
+def _stays(pid: int) -> bool:
+    """A keeper, or the server of a terminal's windows, which are others' too."""
+    return _is_keeper(pid) or process.command(pid).startswith("tmux")
 
 
 def _is_keeper(pid: int) -> bool:

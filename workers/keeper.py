@@ -27,13 +27,19 @@ LAST_WORDS = 600.0
 class Keeper:
     """Beats for one session until its process dies or its registration ends."""
 
-    def __init__(self, settings: compiled.Compiled, session: local.Session, caller: Caller) -> None:
+    def __init__(
+        self, settings: compiled.Compiled, session: local.Session, caller: Caller,
+        pool: scripts.Pool | None = None,
+    ) -> None:  # fmt: skip
+        """``pool`` is a supervisor's own, which keeps many sessions over one connection."""
         self.settings = settings
         self.session = session
         self.caller = caller
         self.watch = process.Watch(session.pid, session.key)
         self.connection = wire.Connection(settings.url)
-        self.pool = scripts.Pool(self.connection, settings.values, settings.templates)
+        self.pool = pool or scripts.Pool(self.connection, settings.values, settings.templates)
+        #: What the last heartbeat was answered.
+        self.said: scripts.Beat | None = None
         self.pool.preload("beat", "complete", "deregister", "register")
         self.beat = float(settings["beat"])
         self._problem = ""
@@ -46,8 +52,7 @@ class Keeper:
                 self._report_death()
                 return
             try:
-                flush_outbox(self.session, self.pool)
-                if not self._beat():
+                if not self.tend():
                     return
                 self._listen(self.beat)
                 pause = 0.0
@@ -98,9 +103,18 @@ class Keeper:
             select.select([self.watch.fd], [], [], seconds)
         return not self.watch.alive()
 
+    def tend(self) -> bool:
+        """Send what waits on disk and renew the lease, once; whether there is anything left to keep.
+
+        Raises:
+            RedisAway: Redis does not answer.
+        """
+        flush_outbox(self.session, self.pool)
+        return self._beat()
+
     def _beat(self) -> bool:
         """One heartbeat; whether there is anything left to keep."""
-        answer = self.pool.beat(self.caller)
+        answer = self.said = self.pool.beat(self.caller)
         self._problem = ""
         if answer.verdict == "lost":
             self._tell(answer)

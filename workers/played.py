@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,11 @@ _TAIL = 2000
 class PlayedSession:
     """One session, from SessionStart to SessionEnd."""
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, piped: bool = False) -> None:
+        """``piped``: it takes messages and prints frames, as with stream-json pipes."""
         self.project = project
+        self.piped = piped
+        self._turns = 0
         self.session_id = str(uuid.uuid4())
         self.folder = tempfile.TemporaryDirectory(prefix="coord-played-")
         self.env_file = Path(self.folder.name) / "env.sh"
@@ -47,20 +51,52 @@ class PlayedSession:
         }  # fmt: skip
 
     def run(self) -> None:
-        """Start, take turns until a stop is allowed, end."""
+        """Start, take turns until a stop is allowed (or there is no further message), end."""
         try:
             self._hook("SessionStart", source="startup")
-            said = self._hook("UserPromptSubmit", prompt="Work as a member of the pool.")
-            while True:
-                for text in said:
-                    self._turn(text)
-                blocks = self._hook("Stop", stop_hook_active=bool(said), background_tasks=[])
-                if not blocks:
-                    break
-                said = blocks
+            for prompt in self._messages():
+                self._frame("system", subtype="init", cwd=str(self.project), model="played")
+                said = self._hook("UserPromptSubmit", prompt=prompt)
+                while True:
+                    for text in said:
+                        self._turn(text)
+                    blocks = self._hook("Stop", stop_hook_active=bool(said), background_tasks=[])
+                    if not blocks:
+                        break
+                    said = blocks
+                self._frame(
+                    "result", subtype="success", is_error=False, result="", num_turns=self._turns,
+                    total_cost_usd=0.0, usage={"input_tokens": 0, "output_tokens": 0},
+                )  # fmt: skip
             self._hook("SessionEnd", reason="other")
         finally:
             self.folder.cleanup()
+
+    def _messages(self) -> Iterator[str]:
+        """What is said to it: one prompt, or every message on standard input until that ends."""
+        if not self.piped:
+            yield "Work as a member of the pool."
+            return
+        for line in sys.stdin:
+            yield str(json.loads(line)["message"]["content"])
+
+    def _frame(self, kind: str, **fields: Any) -> None:
+        """Print a frame, if anybody wants frames."""
+        if self.piped:
+            print(json.dumps({"type": kind, "session_id": self.session_id, **fields}), flush=True)
+
+    def _say(self, text: str, **tool: Any) -> None:
+        """What the model says, or the tool that it calls."""
+        if not self.piped:
+            print(text, flush=True)
+            return
+        self._turns += 1
+        block = (
+            {"type": "tool_use", "id": f"t{self._turns}", **tool} if tool else {"type": "text", "text": text}
+        )
+        usage = {"input_tokens": 10 * self._turns, "output_tokens": 1}
+        message = {"id": f"m{self._turns}", "role": "assistant", "content": [block], "usage": usage}
+        self._frame("assistant", message=message, parent_tool_use_id=None)
 
     # -- the client's part -----------------------------------------------------------------------------
 
@@ -99,19 +135,29 @@ class PlayedSession:
                 continue
             answer = json.loads(done.stdout)
             if answer.get("systemMessage"):
-                print(answer["systemMessage"], flush=True)
+                self._informed(answer["systemMessage"])
             text = answer.get("hookSpecificOutput", {}).get("additionalContext", "")
             if event != "Stop" or answer.get("decision") == "block":
                 handed.append(text or answer.get("reason", ""))
         return handed
 
+    def _informed(self, text: str) -> None:
+        if self.piped:
+            self._frame("system", subtype="informational", content=text)
+        else:
+            print(text, flush=True)
+
     def _bash(self, command: str) -> subprocess.CompletedProcess[str]:
         """The Bash tool: a shell with the session's environment, then PostToolUse."""
+        if self.piped:
+            self._say("", name="Bash", input={"command": command})
         script = f'. "{self.env_file}"\n{command}'
         done = subprocess.run(
             ["sh", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", cwd=self.project, env=self.environ, check=False,
         )  # fmt: skip
+        content = [{"type": "tool_result", "tool_use_id": f"t{self._turns}", "content": done.stdout[-_TAIL:]}]
+        self._frame("user", message={"role": "user", "content": content}, parent_tool_use_id=None)
         self._hook(
             "PostToolUse",
             tool_name="Bash",
@@ -127,7 +173,7 @@ class PlayedSession:
         claim, command = _CLAIM.search(text), _COMMAND.search(text)
         if claim is None:
             return
-        print(f"task {claim[1].partition('.')[0]}: {command[1] if command else 'nothing to run'}", flush=True)
+        self._say(f"task {claim[1].partition('.')[0]}: {command[1] if command else 'nothing to run'}")
         self._bash("coord-worker heartbeat")
         if command is None:
             said = self._bash(
@@ -143,7 +189,7 @@ class PlayedSession:
                 said = self._bash(f'coord-worker complete {claim[1]} --result-file "{report}"')
             else:
                 said = self._bash(f'coord-worker fail {claim[1]} --reason "exit code {done.returncode}"')
-        print(said.stdout.strip(), flush=True)
+        self._say(said.stdout.strip())
 
 
 def main(argv: list[str]) -> int:
@@ -157,7 +203,7 @@ def main(argv: list[str]) -> int:
             )
         if not project.is_dir():
             raise UsageError(f"--project {project} is not a folder")
-        PlayedSession(project.resolve()).run()
+        PlayedSession(project.resolve(), "--input-format" in argv).run()
     except CoordError as error:
         print(f"coord: {error}", file=sys.stderr)
         return error.exit_code

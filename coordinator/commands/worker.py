@@ -1,7 +1,8 @@
-"""Commands on a supervised worker: worker run, worker health."""
+"""Commands on supervised workers: worker run, worker health."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ import click
 
 from coordinator.commands import common
 from hooks import install as installer
-from pool import connect, enroll, units
+from hooks import template
+from pool import compiled, connect, enroll, profile, units
 from pool import settings as settings_module
 from pool.errors import EXIT_FAILED, CoordError, UsageError
-from workers import health as health_file
-from workers import launcher
+from pool.settings import Settings
+from workers.supervise import health as health_file
+from workers.supervise import options as supervise
+from workers.supervise.supervisor import Supervisor
 
 name_option = click.option(
     "--name", default="", help="Worker id, one per supervisor (default: COORD_WORKER_ID, else this host's)."
@@ -23,32 +27,118 @@ name_option = click.option(
 
 @click.group()
 def worker() -> None:
-    """Supervise a worker: start a Claude Code session whenever a task wants one."""
+    """Supervise workers: start Claude Code sessions whenever tasks want them."""
 
 
 @worker.command()
-@click.option("--project", default="", help="Folder in which it works (default: COORD_PROJECT, else here).")
 @name_option
-def run(project: str, name: str) -> None:
-    """Run Claude Code sessions for the pool, one at a time, in the foreground.
+@click.option("--project", default="", help="Folder in which they work (default: COORD_PROJECT, else here).")
+@click.option(
+    "-n", "--workers", type=int, metavar="N", help="So many workers: NAME-1, NAME-2 ... (default 1)."
+)
+@click.option("--min", "least", type=int, metavar="N", help="Sessions that are kept ready, tasks or not.")
+@click.option("--max", "most", type=int, metavar="N", help="Sessions that run at most (default: --workers).")
+@click.option("-q", "--queue", "queues", multiple=True, metavar="NAME", help="A queue to serve (repeat it).")
+@click.option(
+    "--mode",
+    type=click.Choice(["hook", "stream", "terminal"]),
+    help="How sessions are run (docs/sessions.md).",
+)
+@click.option("--resume", default="", metavar="ID", help="Begin with this session of Claude Code.")
+@click.option("--fork", is_flag=True, help="With --resume: with a copy of it.")
+@click.option("--session-tasks", type=int, metavar="N", help="A fresh session after so many tasks.")
+@click.option("--session-hours", type=float, metavar="H", help="... after so many hours.")
+@click.option("--session-tokens", type=int, metavar="N", help="... when so many tokens are in its context.")
+@click.option("--session-memory", metavar="SIZE", help="... when its processes take so much: 2GiB.")
+@click.option(
+    "--config", type=click.Choice(["own", "shared"]), help="A configuration folder of their own, or yours."
+)
+@click.option("--model", metavar="NAME", help="The model.")
+@click.option("--effort", type=click.Choice(profile.EFFORTS), help="How hard it thinks.")
+@click.option(
+    "--permission-mode", type=click.Choice(profile.PERMISSION_MODES), help="How they ask for permission."
+)
+@click.option(
+    "--allowed-tools", multiple=True, metavar="RULE", help="A tool to be used unasked: 'Bash(git *)'."
+)
+@click.option("--disallowed-tools", multiple=True, metavar="RULE", help="A tool that they may not use.")
+@click.option("--max-turns", type=click.IntRange(1), metavar="N", help="Turns of one message to a session.")
+@click.option("--budget", type=float, metavar="USD", help="What one session may cost, in US dollars.")
+def run(project: str, name: str, **given: Any) -> None:
+    """Run Claude Code sessions for the pool, in the foreground.
 
-    None is started while the queues are empty: a new session costs a turn. Its hooks are kept in a folder of
-    its own (CLAUDE_CONFIG_DIR of its sessions); the project's files and your own stay as they are. SIGTERM
-    lets it finish its task (for the setting drain_limit at most); a second one ends it at once.
+    None is started while the queues are empty: a new session costs a turn. Each worker's hooks are kept in a
+    folder of its own (CLAUDE_CONFIG_DIR of its sessions); the project's files and your own stay as they are.
+    SIGTERM lets them finish their tasks (for the setting drain_limit at most); a second one ends them now.
     """
     settings = settings_module.load()
     folder = Path(project or settings.project or ".").resolve()
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name one with --project or COORD_PROJECT")
-    supervisor = launcher.Supervisor(settings, _name(name), folder, common.log)
-    os.environ["CLAUDE_CONFIG_DIR"] = str(supervisor.config)
+    options = _options(settings, _name(name), folder, given)
     try:
-        supervisor.config.mkdir(parents=True, exist_ok=True, mode=0o700)
-        installer.install("user", settings, worker=True)
+        supervisor = Supervisor(options, common.log)
+        if not options.shared:
+            for slot in supervisor.slots:
+                _install(settings, supervisor.config(slot))
+        else:
+            installer.prepare(settings, template.wanted(settings, worker=True))
         with connect.reachable(settings):
             supervisor.run()
     except OSError as error:
-        raise CoordError(f"{error.filename or supervisor.folder}: {error.strerror}") from None
+        raise CoordError(f"{error.filename or folder}: {error.strerror}") from None
+
+
+def _install(settings: Settings, config: Path) -> None:
+    """The hooks, in a worker's own configuration folder."""
+    before = os.environ.get("CLAUDE_CONFIG_DIR")
+    os.environ["CLAUDE_CONFIG_DIR"] = str(config)
+    try:
+        config.mkdir(parents=True, exist_ok=True, mode=0o700)
+        installer.install("user", settings, worker=True)
+    finally:
+        os.environ.pop("CLAUDE_CONFIG_DIR")
+        if before is not None:
+            os.environ["CLAUDE_CONFIG_DIR"] = before
+
+
+def _options(settings: Settings, name: str, folder: Path, given: dict[str, Any]) -> supervise.Options:
+    """What was asked for, over the settings.
+
+    Raises:
+        UsageError: It does not fit together.
+    """
+
+    def one(option: str, setting: str) -> Any:
+        return getattr(settings, setting) if given[option] is None else given[option]
+
+    for queue in given["queues"]:
+        if not units.is_queue(queue):
+            raise UsageError(
+                f"--queue: {queue[:60]!r} is not a queue name: letters, digits, '.', '_' and '-'"
+            )
+    for option in ("session_tasks", "session_hours", "session_tokens"):
+        if (given[option] or 0) < 0:
+            raise UsageError(f"--{option.replace('_', '-')}: it must not be negative")
+    try:
+        memory = compiled.size(given["session_memory"] or str(settings.session_memory))
+    except ValueError as error:
+        raise UsageError(f"--session-memory: {error}") from None
+    workers = one("workers", "workers")
+    hours = given["session_hours"]
+    limits = supervise.Limits(
+        given["session_tasks"] or 0, settings.session_time if hours is None else hours * 3600.0,
+        one("session_tokens", "session_tokens"), memory,
+    )  # fmt: skip
+    shared = one("config", "worker_config") == "shared"
+    hooks = json.dumps(template.wanted(settings, worker=True).settings()) if shared else ""
+    options = supervise.Options(
+        settings, name, folder, one("mode", "worker_mode"), workers, one("least", "workers_min"),
+        one("most", "workers_max") or workers, tuple(given["queues"] or settings.queues), given["resume"],
+        given["fork"], limits, shared, supervise.profile(settings, given), hooks,
+    )  # fmt: skip
+    supervise.check(options)
+    return options
 
 
 @worker.command()
@@ -63,9 +153,10 @@ def health(name: str, as_json: bool) -> None:
         common.dump(found)
     else:
         reason = f": {found['reason']}" if found["reason"] else ""
-        click.echo(
-            f"{'healthy' if found['healthy'] else 'unhealthy'}, {found['state']}{common.clean(reason)}"
-        )
+        word = "healthy" if found["healthy"] else "unhealthy"
+        click.echo(f"{word}, {found['state']}{common.clean(reason)}")
+        if found["breaker"] and found["breaker"] != found["reason"]:
+            click.echo(f"no session is started for now: {common.clean(found['breaker'])}")
     if not found["healthy"]:
         raise click.exceptions.Exit(EXIT_FAILED)
 

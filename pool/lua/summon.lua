@@ -4,7 +4,8 @@
 -- starts one session.
 -- ARGV: 1 supervisor (its slot), 2 its queues (comma-separated), 3 seconds that a session may take to come
 -- up, 4 '' to ask, 'off' to stand down (no session came of it), or the key of its session's process,
--- 5 what its sessions offer: tokens, separated by spaces; 'profile': it starts them for any profile
+-- 5 what its sessions offer: tokens, separated by spaces; 'profile': it starts them for any profile,
+-- 6 profiles for which it starts none just now: tokens, separated by spaces
 -- Returns {'start', needs, task} (the first task that it is started for), {'wait'}, {'off'}; of a session
 -- {'member', worker} once it has claimed or waited, {'coming', worker or ''} before.
 -- pool:coming:<queue>: "<supervisor> <needs>" of those whose session is on its way, by the moment until
@@ -39,6 +40,7 @@ end
 -- sessions for the profile.
 local function able(needs)
   for token in string.gmatch(needs, '%S+') do
+    if string.find(' ' .. (ARGV[6] or '') .. ' ', ' ' .. token .. ' ', 1, true) then return false end
     local kind = string.match(token, '^profile:') and 'profile' or token
     if not string.find(' ' .. offers .. ' ', ' ' .. kind .. ' ', 1, true) then return false end
   end

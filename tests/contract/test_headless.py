@@ -123,9 +123,9 @@ def test_a_missing_program_a_broken_one_and_a_missing_directory_are_named(
     with pytest.raises(RuntimeError, match=r"Claude Code did not start: .*Exec format error"):
         headless.run("do it")
 
-    monkeypatch.setenv("COORD_CLAUDE", "")
+    monkeypatch.setenv("COORD_CLAUDE", "claude-elsewhere")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RuntimeError, match="there is no program 'claude': install Claude Code, or name it"):
+    with pytest.raises(RuntimeError, match="no program 'claude-elsewhere': install Claude Code, or name it"):
         headless.run("do it")
 
 

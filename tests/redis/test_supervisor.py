@@ -196,8 +196,8 @@ def test_without_a_login_it_says_so_once_and_goes_on_when_there_is_one(
     assert conn.xlen("pool:events") == 1, "nothing is started"
     key.write_text("sk-not-to-be-shown\n")
     until(lambda: seen.exists() and seen.read_text().count("\n") >= 3)
-    assert seen.read_text().splitlines()[0] == "sk-not-to-be-shown -p Work for the pool."
-    one.state("pausing", healthy=False)
+    assert seen.read_text().splitlines()[0].startswith("sk-not-to-be-shown -p --input-format stream-json")
+    one.state("broken", healthy=False)
     assert one.said.count("no credentials") == 1
     assert "the session ended with 3" in one.said
     for file in (tmp_path / "home").rglob("*"):

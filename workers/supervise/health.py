@@ -21,15 +21,22 @@ def folder(home: str, name: str) -> Path:
     return Path(home) / "supervisors" / name
 
 
-def write(path: Path, healthy: bool, state: str, reason: str) -> None:
-    """Say it: the file is replaced whole.
+def write(
+    path: Path, healthy: bool, state: str, reason: str, breaker: str, workers: dict[str, dict[str, Any]]
+) -> None:
+    """Say it: the file is replaced whole. ``breaker``: why no session is started for now ('' if any is).
+
+    ``workers``: of each by its name ``state``, ``reason``, ``pid`` of its session (0: none) and ``task``.
 
     Raises:
         OSError: The disk cannot be written.
     """
     text = json.dumps(
-        {"healthy": healthy, "state": state, "reason": reason, "process": process.key(os.getpid())}
-    )
+        {
+            "healthy": healthy, "state": state, "reason": reason, "process": process.key(os.getpid()),
+            "breaker": breaker, "workers": workers,
+        }
+    )  # fmt: skip
     temporary = path.with_name(f".{path.name}")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
@@ -44,7 +51,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         age = max(0.0, time.time() - path.stat().st_mtime)
-        found = {name: said[name] for name in ("healthy", "state", "reason")} | {"age": round(age, 1)}
+        found = {name: said[name] for name in ("healthy", "state", "reason")} | {
+            "age": round(age, 1), "breaker": said.get("breaker", ""), "workers": said.get("workers", {}),
+        }  # fmt: skip
         alive = process.same(str(said["process"]))
     except FileNotFoundError:
         raise UsageError(f"no supervisor has run here ({path.parent}): `coord worker run` is one") from None

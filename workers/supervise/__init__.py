@@ -1,0 +1,1 @@
+"""`coord worker run`: the supervisor and the kinds of session that it keeps."""

@@ -1,0 +1,73 @@
+"""What a supervisor knows of a session, whichever way it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pool.errors import UsageError
+from pool.settings import Settings
+
+Frame = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a session is started with."""
+
+    settings: Settings
+    #: The worker's name.
+    name: str
+    #: The program with its options, but those that belong to the way it is run.
+    argv: Sequence[str]
+    environ: Mapping[str, str]
+    #: Where it works.
+    cwd: str
+    #: Takes a line for people.
+    log: Callable[[str], None]
+    #: Takes each line of its output; may be called in another thread.
+    record: Callable[[bytes], None]
+    #: Wakes the supervisor; may be called in another thread.
+    wake: Callable[[], None]
+
+
+class Session(Protocol):
+    """A session: a process that leads a process group of its own."""
+
+    #: Its process.
+    pid: int
+    #: Whether its turns are begun by the supervisor's messages, and its tasks handed over by its hooks; else
+    #: it sees to both itself.
+    hooked: bool
+
+    def send(self, text: str) -> None:
+        """Say something to it: a turn begins. What has ended hears nothing."""
+
+    def frames(self) -> list[Frame]:
+        """The frames that have come since the last call, oldest first; [] where there are none."""
+
+    def poll(self) -> int | None:
+        """Its exit code once it has ended."""
+
+    def finish(self, why: str) -> None:
+        """Let it end by itself: nothing will be said any more."""
+
+    def kill(self) -> None:
+        """End it and its process group now: SIGTERM, then SIGKILL. Returns when it is gone."""
+
+    def close(self) -> None:
+        """It has ended: let go of what it took."""
+
+
+def start(mode: str, launch: Launch) -> Session:
+    """Start a session.
+
+    Raises:
+        UsageError: It could not be started.
+    """
+    if mode == "hook":
+        from workers.supervise.hook import HookSession
+
+        return HookSession(launch)
+    raise UsageError(f"--mode {mode}: there is no such mode")

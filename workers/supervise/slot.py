@@ -1,0 +1,272 @@
+"""One worker of a supervisor: a place for a session, and how the one that is there fares."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pool import clock, needs, process
+from pool.errors import NotRegistered, StaleClaim
+from pool.profile import Profile
+from workers import child
+from workers.supervise import health, logs, recycle, session, turns
+from workers.supervise.keep import Keep
+
+if TYPE_CHECKING:
+    from workers.supervise.options import Options
+    from workers.supervise.supervisor import Supervisor
+
+#: The first thing that a hooked session is told; its tasks come from its hooks.
+PROMPT = "Work for the pool."
+
+#: A session may take so long (seconds) to become a member of the pool.
+COMING = 60.0
+
+#: A session whose input is closed may take so long (seconds) to end.
+_ENDS = 60.0
+
+#: A task whose session could not begin is left for so long (seconds), so that others come first; it doubles.
+_AGAIN, _AGAIN_MOST = 5.0, 300.0
+
+#: How often it is looked at how far a new session has come (seconds).
+_LOOK = 0.5
+
+
+class Slot:
+    """A worker by its name; at most one session at a time."""
+
+    def __init__(self, owner: Supervisor, options: Options, name: str) -> None:
+        self.owner, self.options, self.name = owner, options, name
+        self.folder = health.folder(options.settings.home, name)
+        self.log = logs.Log(self.folder, options.settings.log_size, options.settings.log_files)
+        #: The session, and its keeper; keepers of ended ones whose death is yet to be reported.
+        self.session: session.Session | None = None
+        self.keep: Keep | None = None
+        self._graves: list[Keep] = []
+        self.watch: process.Watch | None = None
+        #: What it was started for: the token of a task's profile, or ''.
+        self.kind = ""
+        self.drained = self._drain_told = False
+
+    # -- its session begins ------------------------------------------------------------------------------
+
+    @property
+    def free(self) -> bool:
+        """Whether a session may be started here."""
+        return self.session is None and not self._graves
+
+    def begin(self, argv: list[str], environ: dict[str, str], secrets: list[str], asked: Profile) -> None:
+        """Start a session.
+
+        Raises:
+            UsageError: It could not be started.
+        """
+        own = self.owner
+        self.kind = needs.PROFILE + asked.name if asked.name else ""
+        self.log.hide(secrets)
+        launch = session.Launch(
+            self.options.settings, self.name, argv, environ, str(self.options.project), self.say,
+            self.log.record, own.ring,
+        )  # fmt: skip
+        self.session = session.start(self.options.mode, launch)
+        self.log.pid, self.log.task = self.session.pid, ""
+        self.watch = process.Watch(self.session.pid)
+        own.watcher.add(self.watch.key)
+        self.wear = recycle.Wear(self.session.pid, self.options.limits)
+        self.turns = turns.Turns(bool(asked.name))
+        self.member, self.problem, self._hopeless = False, "", False
+        self.drained = self._drain_told = self._finished = False
+        self._deadline = self._looked = self._over_at = 0.0
+        self._state = ""
+        try:
+            self.keep = Keep(own.compiled, own.pool, self.session.pid)
+        except OSError as error:
+            self.say(f"{error.filename}: {error.strerror}: its hooks start a keeper")
+            self.keep = None
+        self.log.event(f"session {self.session.pid} was started")
+        if self.session.hooked:
+            self.session.send(PROMPT)
+
+    def say(self, line: str) -> None:
+        """A line for people."""
+        self.owner.say(self.name, line)
+
+    # -- while it runs -----------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Look after the session."""
+        self._graves = [grave for grave in self._graves if not self.owner.ask(grave.bury)]
+        if self.session is None:
+            return
+        self._hear(self.session)
+        code = self.session.poll()
+        if code is not None:
+            self._ended(self.session, code)
+            return
+        self._tend()
+        self._wear()
+        if self.session.hooked:
+            self._turn(self.session)
+        if self._deadline and clock.mono() >= self._deadline:
+            self.say("ending the session")
+            self.session.kill()
+            self.owner.ring()
+
+    def _hear(self, running: session.Session) -> None:
+        heard = running.frames()
+        for frame in heard:
+            self.wear.see(frame)
+            if self.turns.see(frame):
+                self._over_at = clock.mono()
+        if heard and self.keep is not None and not self.keep.claim.task_id:
+            self.owner.ask(self.keep.tend)
+
+    def _tend(self) -> None:
+        """Keep its lease, and see how far it has come."""
+        keep = self.keep
+        if keep is not None:
+            self.owner.ask(lambda: keep.tend(self.turns.over))
+            if keep.claim.task_id and keep.claim.task_id != self.log.task:
+                self.log.event(f"task {keep.claim.task_id}")
+            self.log.task = keep.claim.task_id
+            self._state = keep.state
+            if keep.let_go and not self._finished:
+                self._finish("it was let go")
+        if self.watch is not None and not self.member and clock.mono() - self._looked >= _LOOK:
+            self._looked = clock.mono()
+            key = self.watch.key
+            said = self.owner.ask(lambda: self.owner.summon(self, key)) if key else None
+            self.member = said is not None and said[0] == "member"
+        if (self.owner.asked or self.drained) and self.worker and self._state not in ("stopped", ""):
+            self._drain()
+
+    def _drain(self) -> None:
+        """Let it finish its task and stop."""
+        if self._drain_told:
+            return
+
+        def tell() -> bool:
+            with suppress(NotRegistered):  # it has gone already
+                self.owner.pool.tune(self.worker, "draining", "1")
+            return True
+
+        self._drain_told = bool(self.owner.ask(tell))
+
+    def _wear(self) -> None:
+        why = "" if self.drained else self.wear.reached()
+        if why:
+            self.say(f"after its task a fresh session takes over: {why}")
+            self.drained, self._drain_told = True, False
+
+    def _turn(self, running: session.Session) -> None:
+        """A turn has ended, and the session waits for a word."""
+        keep = self.keep
+        if keep is None or not self.turns.over or keep.let_go or self._finished:
+            return
+        if clock.mono() - self._over_at < turns.SETTLES and keep.state != "parked":
+            return
+        then = self.turns.next(keep.state, bool(keep.claim.task_id))
+        if then.what == "wait":
+            return
+        if then.what == "go-on":
+            self.turns.said()
+            running.send(turns.GO_ON if keep.claim.task_id else PROMPT)
+        elif then.what == "park":
+            until = then.until or time.time() + self.options.settings.quota_wait
+            self.owner.ask(lambda: self._of_claim(lambda: self.owner.pool.park(keep.caller, until, then.why)))
+        else:
+            self.problem, self._hopeless = then.why, then.hopeless
+            if then.what == "fail":
+                self.owner.ask(lambda: self._of_claim(
+                    lambda: self.owner.pool.fail(keep.caller, keep.claim, then.why, retry=not then.hopeless)
+                ))  # fmt: skip
+            elif then.what == "give-back":
+                self._give_back(then.why, counted=not then.hopeless)
+            self._finish(then.why)
+
+    def _give_back(self, why: str, counted: bool, delay: float | None = None) -> None:
+        keep = self.keep
+        if keep is None or not keep.claim.task_id:
+            return
+        self.owner.ask(lambda: self._of_claim(
+            lambda: self.owner.pool.release(keep.caller, keep.claim, why, delay, counted)
+        ))  # fmt: skip
+
+    def _of_claim(self, change: Callable[[], object]) -> bool:
+        """Change what the session holds; it may have lost it just now."""
+        with suppress(StaleClaim, NotRegistered):
+            change()
+        return True
+
+    def _finish(self, why: str) -> None:
+        """Let the session end; when it does not, end it."""
+        if self.session is not None:
+            self.log.event(f"the session may end: {why}")
+            self.session.finish(why)
+            self._finished = True
+            self._deadline = min(self._deadline or clock.mono() + _ENDS, clock.mono() + _ENDS)
+
+    def end_within(self, seconds: float) -> None:
+        """It must have ended by then."""
+        self._deadline = clock.mono() + seconds
+
+    # -- its session is over -----------------------------------------------------------------------------
+
+    @property
+    def worker(self) -> str:
+        """The name under which the session is known to the pool; '' as long as it is not."""
+        return self.keep.worker if self.keep is not None else ""
+
+    def _ended(self, over: session.Session, code: int) -> None:
+        own = self.owner
+        self._hear(over)
+        known, let_go = bool(self.worker), self.keep is not None and self.keep.let_go
+        why = self.problem
+        if not why and not let_go and (code or not known):
+            if code:
+                why = f"the session ended with {code}"
+            else:
+                why = "it never came into the pool (are its hooks allowed to run?)"
+        if self.keep is not None:
+            if why and known and not self.turns.answered:
+                # It failed before it had begun: nothing that the task could help.
+                self._learn(self.keep)
+                delay = min(_AGAIN_MOST, _AGAIN * 2 ** own.breaker(self.kind).failures)
+                self._give_back(f"a session could not begin: {why}", False, delay)
+            if not own.ask(self.keep.bury):
+                self._graves.append(self.keep)
+        own.watcher.remove(self.watch.key if self.watch else "")
+        if self.watch is not None:
+            self.watch.close()
+        left = child.end_orphans(over.pid, self.name if self.options.workers > 1 else "", own.spared(self))
+        over.close()
+        note = f"; ended {left} processes that it left" if left else ""
+        self.say(f"the session ended with {code} after {clock.mono() - self.wear.began:.0f} s{note}")
+        self.log.event(f"session {over.pid} ended with {code}")
+        self.session = self.keep = self.watch = None
+        self._drain_told = False
+        own.ask(lambda: own.summon(self, "off"))
+        if own.asked:
+            return
+        if why:
+            own.failed(self.kind, why, self._hopeless)
+        else:
+            own.went_well(self.kind)
+
+    def _learn(self, keep: Keep) -> None:
+        """What it held, as Redis knows it now."""
+        self.owner.ask(lambda: keep.tend(True))
+
+    # -- for people --------------------------------------------------------------------------------------
+
+    def state(self) -> tuple[str, str]:
+        """How it stands, and why, in words."""
+        if self.session is None:
+            return "waiting", "no task wants a session"
+        what = f"session {self.session.pid}"
+        if self.owner.asked or self.drained:
+            return "draining", what
+        retrying = f", retrying ({self.turns.retrying})" if self.turns.retrying else ""
+        return "running", what + retrying
