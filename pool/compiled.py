@@ -106,6 +106,8 @@ def parse(kind: str, text: str) -> Any:
         return units.truth(text)
     if kind == "int":
         return units.whole(text)
+    if kind == "number":
+        return units.number(text)
     if kind == "size":
         return size(text)
     if kind == "file":

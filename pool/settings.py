@@ -37,6 +37,7 @@ Duration = Annotated[float, BeforeValidator(units.duration)]
 Names = Annotated[list[str], NoDecode, _read("list")]
 Size = Annotated[int, Field(ge=0), _read("size")]
 Whole = Annotated[int, _read("int")]
+Number = Annotated[float, _read("number")]
 Flag = Annotated[bool, _read("bool")]
 File = Annotated[str, _read("file")]
 
@@ -46,6 +47,7 @@ _KINDS = {
     "Names": "list",
     "Size": "size",
     "Whole": "int",
+    "Number": "number",
     "Flag": "bool",
     "File": "file",
 }
@@ -154,7 +156,7 @@ class Settings(BaseSettings):
     allowed_tools: Names = Field([], description="tools that they may use unasked: Edit,Bash(git *)")
     disallowed_tools: Names = Field([], description="tools that they may not use")
     max_turns: Whole = Field(0, ge=0, description="turns of one message to a session; 0: no limit")
-    budget: float = Field(0.0, ge=0, description="US dollars that one session may cost; 0: no limit")
+    budget: Number = Field(0.0, ge=0, description="US dollars that one session may cost; 0: no limit")
     log_size: Size = Field(50 * 2**20, description="bytes of log that are kept of each supervised worker")
     log_files: Whole = Field(5, ge=2, le=100, description="files among which that log is divided")
     played: Flag = Field(False, description="(demo) the worker's model is played by a script")
@@ -245,7 +247,7 @@ def _problem(error: ValidationError) -> str:
 
 
 def kind(name: str) -> str:
-    """How the compiled settings read a variable: duration, size, int, bool, list, file or str."""
+    """How the compiled settings read a variable: duration, size, int, number, bool, list, file or str."""
     return _KINDS.get(Settings.__annotations__[name], "str")
 
 

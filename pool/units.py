@@ -80,6 +80,18 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> float:
+    """The number in ``8`` or ``2.50``, not negative.
+
+    Raises:
+        ValueError: The text is not such a number.
+    """
+    digits = text.strip().replace(".", "", 1)
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+        raise ValueError(f"{text[:40]!r} is not a number: write 8 or 2.50")
+    return float(text)
+
+
 def is_name(text: str, longest: int = 200) -> bool:
     """Whether the text may be a task id (RQ allows letters, digits, ``_`` and ``-`` only)."""
     return 0 < len(text) <= longest and _NAME.issuperset(text)

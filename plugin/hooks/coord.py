@@ -189,11 +189,13 @@ SETTINGS = {
         'account': 'str',
         'active_window': 'duration',
         'allow_bypass': 'bool',
+        'allowed_tools': 'list',
         'artifact_count': 'int',
         'artifact_limit': 'size',
         'backstop': 'duration',
         'batch_limit': 'int',
         'beat': 'duration',
+        'budget': 'number',
         'check_limit': 'int',
         'check_output': 'size',
         'check_timeout': 'duration',
@@ -201,7 +203,9 @@ SETTINGS = {
         'checks': 'bool',
         'claude': 'str',
         'context_limit': 'size',
+        'disallowed_tools': 'list',
         'drain_limit': 'duration',
+        'effort': 'str',
         'error_wait': 'duration',
         'event_limit': 'int',
         'failure_ttl': 'duration',
@@ -210,9 +214,14 @@ SETTINGS = {
         'idle_limit': 'duration',
         'leader_ttl': 'duration',
         'lease': 'duration',
+        'log_files': 'int',
+        'log_size': 'size',
         'loss_limit': 'int',
         'max_tasks': 'int',
+        'max_turns': 'int',
         'message_limit': 'size',
+        'model': 'str',
+        'permission_mode': 'str',
         'played': 'bool',
         'poll_wait': 'duration',
         'project': 'file',
@@ -235,6 +244,9 @@ SETTINGS = {
         'schedule_grace': 'duration',
         'schedule_limit': 'int',
         'schedule_tz': 'str',
+        'session_memory': 'size',
+        'session_time': 'duration',
+        'session_tokens': 'int',
         'stats_ttl': 'duration',
         'stop_mode': 'str',
         'sweep': 'duration',
@@ -245,7 +257,12 @@ SETTINGS = {
         'trigger_channel': 'str',
         'trigger_limit': 'size',
         'trigger_stream': 'str',
+        'worker_config': 'str',
         'worker_memory': 'duration',
+        'worker_mode': 'str',
+        'workers': 'int',
+        'workers_max': 'int',
+        'workers_min': 'int',
         'worktrees': 'file',
     },
     'rq_version': '2.8.0',
@@ -276,11 +293,13 @@ SETTINGS = {
         'account': 'default',
         'active_window': 120.0,
         'allow_bypass': False,
+        'allowed_tools': [],
         'artifact_count': 8,
         'artifact_limit': 1048576,
         'backstop': 86400.0,
         'batch_limit': 100000,
         'beat': 5.0,
+        'budget': 0.0,
         'check_limit': 3,
         'check_output': 65536,
         'check_timeout': 600.0,
@@ -288,7 +307,9 @@ SETTINGS = {
         'checks': False,
         'claude': '',
         'context_limit': 262144,
+        'disallowed_tools': [],
         'drain_limit': 600.0,
+        'effort': '',
         'error_wait': 60.0,
         'event_limit': 100000,
         'failure_ttl': 31536000.0,
@@ -297,9 +318,14 @@ SETTINGS = {
         'idle_limit': 600.0,
         'leader_ttl': 2.0,
         'lease': 60.0,
+        'log_files': 5,
+        'log_size': 52428800,
         'loss_limit': 3,
         'max_tasks': 0,
+        'max_turns': 0,
         'message_limit': 4096,
+        'model': '',
+        'permission_mode': '',
         'played': False,
         'poll_wait': 20.0,
         'project': '',
@@ -322,6 +348,9 @@ SETTINGS = {
         'schedule_grace': 60.0,
         'schedule_limit': 100,
         'schedule_tz': 'UTC',
+        'session_memory': 0,
+        'session_time': 0.0,
+        'session_tokens': 0,
         'stats_ttl': 2592000.0,
         'stop_mode': 'wait',
         'sweep': 30.0,
@@ -332,7 +361,12 @@ SETTINGS = {
         'trigger_channel': 'claude-trigger',
         'trigger_limit': 65536,
         'trigger_stream': 'claude-triggers',
+        'worker_config': 'own',
         'worker_memory': 3600.0,
+        'worker_mode': 'hook',
+        'workers': 1,
+        'workers_max': 0,
+        'workers_min': 0,
         'worktrees': '',
     },
 }
@@ -1422,10 +1456,25 @@ import sys
 from hooks import runtime
 from pool import brief
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pool.claim import HandOver
+    from pool.local import Session
+
 
 def by_person(prompt: str) -> bool:
     """Whether a person typed it: automatic turns (a background task's report) begin with a tag."""
-    return not prompt.lstrip().startswith(("<task-notification", "<system-reminder", "<background"))
+    return not by_itself(prompt) and not supervised()
+
+
+def by_itself(prompt: str) -> bool:
+    """Whether the client has begun the turn."""
+    return prompt.lstrip().startswith(("<task-notification", "<system-reminder", "<background"))
+
+
+def supervised() -> bool:
+    """Whether a supervisor holds the session's input: no person can type there."""
+    return bool(os.environ.get("COORD_SUPERVISED")) and os.environ.get("COORD_MODE") == "hook"
 
 
 def handle(hook: runtime.Hook) -> None:
@@ -1443,14 +1492,29 @@ def handle(hook: runtime.Hook) -> None:
         session = hook.enroll()
         hook.log(f"the worker was {state or 'forgotten'}; it registers anew")
     elif handed is not None:
-        session.told()  # a word about an earlier task would only confuse
-        said = runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields)))
-        if said:
-            hook.confirm(session.caller, handed.claim)
-    else:
+        deliver(hook, session, handed)
+    elif not (supervised() and take(hook, session)):
         found = hook.messages(session)
         if found is not None and runtime.say(runtime.context("UserPromptSubmit", found.text)):
             hook.told(session, found)
+
+
+def take(hook: runtime.Hook, session: Session) -> bool:
+    """The supervisor's word, for which there is a task: handed over now, it costs no turn to ask for it."""
+    if by_itself(hook.text("prompt")):
+        return False
+    look = hook.pool.claim(session.caller, "new")
+    if look.handed is None or not look.handed.provisional:
+        return False
+    deliver(hook, session, look.handed)
+    return True
+
+
+def deliver(hook: runtime.Hook, session: Session, handed: HandOver) -> None:
+    """Hand a task over, and say so once it has been read."""
+    session.told()  # a word about an earlier task would only confuse
+    if runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields))):
+        hook.confirm(session.caller, handed.claim)
 
 
 if __name__ == "__main__":
@@ -2341,6 +2405,8 @@ def parse(kind: str, text: str) -> Any:
         return units.truth(text)
     if kind == "int":
         return units.whole(text)
+    if kind == "number":
+        return units.number(text)
     if kind == "size":
         return size(text)
     if kind == "file":
@@ -4145,14 +4211,16 @@ class Pool:
     # -- a supervisor ---------------------------------------------------------------------------------
 
     def summon(
-        self, supervisor: str, queues: Sequence[str], seconds: float, session: str = "", offers: str = ""
-    ) -> list[str]:
+        self, supervisor: str, queues: Sequence[str], seconds: float, session: str = "", offers: str = "",
+        refused: str = "",
+    ) -> list[str]:  # fmt: skip
         """Whether to start a session, or how far that of process key ``session`` has come: summon.lua.
 
         ``session`` 'off' takes back an earlier ``start`` of which no session came; ``offers`` is what the
-        supervisor's sessions offer (pool/needs.py), with `profile` where it starts them for any.
+        supervisor's sessions offer (pool/needs.py), with `profile` where it starts them for any
+        but those in ``refused``.
         """
-        return self.verdict("summon", supervisor, ",".join(queues), seconds, session, offers)
+        return self.verdict("summon", supervisor, ",".join(queues), seconds, session, offers, refused)
 
     # -- the coordinator -----------------------------------------------------------------------------
 
@@ -4643,6 +4711,18 @@ def whole(text: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
         raise ValueError(f"{text[:40]!r} is not a whole number")
     return int(text)
+
+
+def number(text: str) -> float:
+    """The number in ``8`` or ``2.50``, not negative.
+
+    Raises:
+        ValueError: The text is not such a number.
+    """
+    digits = text.strip().replace(".", "", 1)
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+        raise ValueError(f"{text[:40]!r} is not a number: write 8 or 2.50")
+    return float(text)
 
 
 def is_name(text: str, longest: int = 200) -> bool:
@@ -5922,13 +6002,19 @@ LAST_WORDS = 600.0
 class Keeper:
     """Beats for one session until its process dies or its registration ends."""
 
-    def __init__(self, settings: compiled.Compiled, session: local.Session, caller: Caller) -> None:
+    def __init__(
+        self, settings: compiled.Compiled, session: local.Session, caller: Caller,
+        pool: scripts.Pool | None = None,
+    ) -> None:  # fmt: skip
+        """``pool`` is a supervisor's own, which keeps many sessions over one connection."""
         self.settings = settings
         self.session = session
         self.caller = caller
         self.watch = process.Watch(session.pid, session.key)
         self.connection = wire.Connection(settings.url)
-        self.pool = scripts.Pool(self.connection, settings.values, settings.templates)
+        self.pool = pool or scripts.Pool(self.connection, settings.values, settings.templates)
+        #: What the last heartbeat was answered.
+        self.said: scripts.Beat | None = None
         self.pool.preload("beat", "complete", "deregister", "register")
         self.beat = float(settings["beat"])
         self._problem = ""
@@ -5941,8 +6027,7 @@ class Keeper:
                 self._report_death()
                 return
             try:
-                flush_outbox(self.session, self.pool)
-                if not self._beat():
+                if not self.tend():
                     return
                 self._listen(self.beat)
                 pause = 0.0
@@ -5993,9 +6078,18 @@ class Keeper:
             select.select([self.watch.fd], [], [], seconds)
         return not self.watch.alive()
 
+    def tend(self) -> bool:
+        """Send what waits on disk and renew the lease, once; whether there is anything left to keep.
+
+        Raises:
+            RedisAway: Redis does not answer.
+        """
+        flush_outbox(self.session, self.pool)
+        return self._beat()
+
     def _beat(self) -> bool:
         """One heartbeat; whether there is anything left to keep."""
-        answer = self.pool.beat(self.caller)
+        answer = self.said = self.pool.beat(self.caller)
         self._problem = ""
         if answer.verdict == "lost":
             self._tell(answer)
@@ -8310,7 +8404,8 @@ LUA['summon.lua'] = r'''-- include: base worker
 -- starts one session.
 -- ARGV: 1 supervisor (its slot), 2 its queues (comma-separated), 3 seconds that a session may take to come
 -- up, 4 '' to ask, 'off' to stand down (no session came of it), or the key of its session's process,
--- 5 what its sessions offer: tokens, separated by spaces; 'profile': it starts them for any profile
+-- 5 what its sessions offer: tokens, separated by spaces; 'profile': it starts them for any profile,
+-- 6 profiles for which it starts none just now: tokens, separated by spaces
 -- Returns {'start', needs, task} (the first task that it is started for), {'wait'}, {'off'}; of a session
 -- {'member', worker} once it has claimed or waited, {'coming', worker or ''} before.
 -- pool:coming:<queue>: "<supervisor> <needs>" of those whose session is on its way, by the moment until
@@ -8345,6 +8440,7 @@ end
 -- sessions for the profile.
 local function able(needs)
   for token in string.gmatch(needs, '%S+') do
+    if string.find(' ' .. (ARGV[6] or '') .. ' ', ' ' .. token .. ' ', 1, true) then return false end
     local kind = string.match(token, '^profile:') and 'profile' or token
     if not string.find(' ' .. offers .. ' ', ' ' .. kind .. ' ', 1, true) then return false end
   end

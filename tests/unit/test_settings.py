@@ -52,7 +52,16 @@ def overlay(environ: dict[str, str]) -> compiled.Compiled:
 
 
 def test_every_setting_has_a_kind_a_meaning_and_a_default_of_that_kind() -> None:
-    types = {"duration": float, "size": int, "int": int, "bool": bool, "list": list, "file": str, "str": str}
+    types = {
+        "duration": float,
+        "number": float,
+        "size": int,
+        "int": int,
+        "bool": bool,
+        "list": list,
+        "file": str,
+        "str": str,
+    }
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert isinstance(field.default, types[settings.kind(name)]), name
