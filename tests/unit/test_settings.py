@@ -23,6 +23,7 @@ TEXTS = {
     "bool": ["1", "true", "Yes", "on", "0", "off", "NO", "maybe", "2", "t", "y"],
     "list": ["a", "a,b", " a , b ", '["a", "b"]', "[a", "a,,b"],
     "file": ["/etc/x", "~/x", "x", "./x", "~nobody-at-all/x", " /x"],
+    "number": ["8", "2.50", " 1 ", "-1", "1e3", "nan", "", "x", "1.2.3"],
     "str": ["text", " blanks ", "ü", "[1]"],
 }  # fmt: skip
 NAMES = {kind: [name for name in Settings.model_fields if settings.kind(name) == kind] for kind in TEXTS}
@@ -74,7 +75,8 @@ def test_a_variable_means_the_same_to_commands_and_to_hooks(
 ) -> None:
     # (One that has no bound of its own, and takes any text.)
     name = {"duration": "idle_limit", "size": "prompt_limit", "int": "max_tasks", "bool": "played",
-            "list": "trigger_allow", "file": "redis_url_file", "str": "claude"}[kind]  # fmt: skip
+            "list": "trigger_allow", "file": "redis_url_file", "number": "budget",
+            "str": "claude"}[kind]  # fmt: skip
     variable = f"COORD_{name.upper()}"
     by_hook = outcome(lambda: overlay({variable: text})[name])
     monkeypatch.setenv(variable, text)
@@ -91,7 +93,8 @@ def test_a_variable_means_the_same_to_commands_and_to_hooks(
 )
 def test_any_text_means_the_same_to_both(kind: str, text: str) -> None:
     name = {"duration": "idle_limit", "size": "prompt_limit", "int": "max_tasks", "bool": "played",
-            "list": "trigger_allow", "file": "redis_url_file", "str": "claude"}[kind]  # fmt: skip
+            "list": "trigger_allow", "file": "redis_url_file", "number": "budget",
+            "str": "claude"}[kind]  # fmt: skip
     by_hook = outcome(lambda: overlay({f"COORD_{name.upper()}": text})[name])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(f"COORD_{name.upper()}", text)
