@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# How many processors the tests use (1: one after the other).
+JOBS ?= auto
 export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -27,7 +29,7 @@ demo: $(VENV)/.with-embedded ## the main job, end to end, in under a minute: no 
 	@$(BIN)/python -m demo.run
 
 test: $(VENV)/.with-test ## all tests, against a real redis-server and the real Claude Code
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist worksteal
 	@$(MAKE) --no-print-directory test-client
 
 test-client: $(VENV)/.with-client ## sessions of the real Claude Code, against a scripted model on loopback: no account needed

@@ -21,7 +21,8 @@ from tests.session import Session
 ROOT = Path(__file__).resolve().parent.parent
 ON_REQUEST = (ROOT / "tests" / "compose", ROOT / "tests" / "client")
 
-for _name in [name for name in os.environ if name.startswith(("COORD_", "CLAUDE", "WORKER_ID"))]:
+# (COLUMNS is set by pytest-xdist in its workers; a command would lay out its table for that width.)
+for _name in [name for name in os.environ if name.startswith(("COORD_", "CLAUDE", "WORKER_ID", "COLUMNS"))]:
     del os.environ[_name]
 
 

@@ -157,7 +157,7 @@ def test_redis_hangs(coord: Coord, own_server: Server, monkeypatch: pytest.Monke
             out, err = child.communicate(timeout=15)
             assert (child.returncode, out) == (5, "") and err.count("\n") == 1
             assert "cannot be reached (Timeout reading from" in err
-        assert time.monotonic() - began < 12
+        assert time.monotonic() - began < 30  # (one after the other they would take longer)
     finally:
         own_server.process.send_signal(signal.SIGCONT)
 

@@ -147,7 +147,7 @@ class Lab:
             Unobserved: It does not end.
         """
         try:
-            code = session.end(PATIENCE)
+            code = session.end(PATIENCE + self.patience)
         except subprocess.TimeoutExpired as error:
             raise Unobserved("the end of the session") from error
         wait(lambda: session.frames.ended, "the end of the session's output")

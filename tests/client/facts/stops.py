@@ -109,6 +109,7 @@ def cap_off(lab: Lab) -> Mapping[str, Seen]:
         "an idle worker waits in its Stop hook at no cost",
     ),
     Fact("state_in_wait", "A session counts as running while its Stop hook waits"),
+    Fact("progress_in_wait", "stream-json has a tool_progress every 30 s of a Stop hook (in a wait of 65 s)"),
 )
 def long_wait(lab: Lab) -> Mapping[str, Seen]:
     """A hook with a timeout of 3600 s that waits ``patience`` seconds and then hands something over."""
@@ -119,7 +120,7 @@ def long_wait(lab: Lab) -> Mapping[str, Seen]:
     states = [
         each["state"] for each in session.frames.of("system", "session_state_changed") if each["at"] < end
     ]
-    beats = [each for each in session.frames.of("tool_progress") if began < each["at"] < end]
+    beats = sum(began < each["at"] < end for each in session.frames.of("tool_progress"))
     return {
         "long_wait": {
             "waited": end - began >= lab.patience,
@@ -127,9 +128,11 @@ def long_wait(lab: Lab) -> Mapping[str, Seen]:
             "requests_meanwhile": sum(began < each.at < end for each in lab.api.seen("")),
             "handed_over": "Go on." in newest(lab.api.seen()[-1]),
             "exit": session.process.returncode,
-            "progress_each_30_s": abs(len(beats) - int((end - began) / 30)) <= 1,
         },
         "state_in_wait": {"last": states[-1:], "idle": "idle" in states},
+        "progress_in_wait": {"each_30_s": abs(beats - int(lab.patience / 30)) <= 1 and beats > 0}
+        if lab.patience > 60
+        else None,
     }
 
 
