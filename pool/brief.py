@@ -37,6 +37,21 @@ def taken_away(task_id: str, why: str) -> str:
     )
 
 
+def dropped(task_id: str, why: str) -> str:
+    """What a session whose turn was ended for that is told with its next task."""
+    return f"(Task {task_id} is not yours any more: {why}. Do not commit its work.)"
+
+
+def reminder(reply: list[str], most: int, by_message: bool) -> str:
+    """What a session is told that wants to stop and holds a task: count, task, token and title of it."""
+    count, task_id, token, title = reply
+    claim = f"{task_id}.{token}"
+    return (
+        f"You still hold task {task_id} ({_line(title)}). {report(claim, by_message)} (reminder {count} of "
+        f"{most}; `coord-worker context {claim}` shows it again)."
+    )
+
+
 def whole(handed: HandOver, fields: dict[str, Any], now: float = 0.0) -> str:
     """The task in full: what to do, where, with which context, and how to report."""
     parts = [f"# Task {handed.claim.task_id}: {_line(handed.title)}", "", *task(fields)]

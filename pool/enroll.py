@@ -10,6 +10,8 @@ from pool.errors import CoordError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pool.compiled import Compiled
     from pool.scripts import Pool
 
@@ -18,10 +20,14 @@ if TYPE_CHECKING:
 MODES = ("hook", "stream", "terminal")
 
 
-def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) -> local.Session | None:
+def enroll(
+    settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str,
+    environ: Mapping[str, str] | None = None,
+) -> local.Session | None:  # fmt: skip
     """Register a process as a worker, note it on disk and start its keeper; None if the process is gone.
 
-    A name that belongs to another live process gets a suffix.
+    A name that belongs to another live process gets a suffix. ``environ`` is the session's environment
+    (default: this process has the same).
 
     Raises:
         RedisAway: Redis did not answer.
@@ -32,14 +38,15 @@ def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) 
         return None
     session = local.Session(settings.home, process_key)
     session.load()
+    env = os.environ if environ is None else environ
     host = host_name()
-    name = str(session.data.get("worker") or "") or given_name() or f"{host}-{pid}"
+    name = str(session.data.get("worker") or "") or given_name(env) or f"{host}-{pid}"
     values = settings.values
     for _ in range(5):
         verdict, caller = pool.register(
             name, process_key, session_id, host, pid, values["queues"], values["idle_limit"],
             values["max_tasks"], cwd, (settings.rq_version, sys.version.split()[0], __version__),
-            needs.offered(values, os.environ), str(values["account"]), mode(), supervisor(),
+            needs.offered(values, env), str(values["account"]), mode(env), supervisor(env),
         )  # fmt: skip
         if verdict != "taken":
             break
@@ -50,30 +57,31 @@ def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) 
         worker=caller.worker, epoch=caller.epoch, session_id=session_id or session.data.get("session_id", ""),
         stopped=False, verdict=verdict, cwd=session.data.get("cwd") or cwd,
     )  # fmt: skip
-    session.data["keeper"] = session.ensure_keeper(settings.path)
+    session.data["keeper"] = session.ensure_keeper(settings.path, environ)
     return session
 
 
-def given_name() -> str:
+def given_name(environ: Mapping[str, str] | None = None) -> str:
     """The worker id that the environment gives ('' when there is none, or it cannot be one)."""
-    name = named_in_environment()
+    name = named_in_environment(environ)
     return name if units.is_worker_id(name) else ""
 
 
-def named_in_environment() -> str:
+def named_in_environment(environ: Mapping[str, str] | None = None) -> str:
     """COORD_WORKER_ID or WORKER_ID, as it stands."""
-    return os.environ.get("COORD_WORKER_ID") or os.environ.get("WORKER_ID") or ""
+    env = os.environ if environ is None else environ
+    return env.get("COORD_WORKER_ID") or env.get("WORKER_ID") or ""
 
 
-def mode() -> str:
+def mode(environ: Mapping[str, str] | None = None) -> str:
     """How this session is run by its supervisor; '' when it has none."""
-    given = os.environ.get("COORD_MODE", "")
+    given = (os.environ if environ is None else environ).get("COORD_MODE", "")
     return given if given in MODES else ""
 
 
-def supervisor() -> str:
+def supervisor(environ: Mapping[str, str] | None = None) -> str:
     """The supervisor's name; '' when there is none."""
-    given = os.environ.get("COORD_SUPERVISED", "")
+    given = (os.environ if environ is None else environ).get("COORD_SUPERVISED", "")
     return given if units.is_worker_id(given) else ""
 
 

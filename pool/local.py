@@ -19,6 +19,7 @@ from pool.compiled import ROOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from pool.compiled import Compiled
@@ -199,8 +200,8 @@ class Session:
             return -1
         return fd
 
-    def ensure_keeper(self, compiled_path: str) -> int:
-        """Start the keeper if there is none; its pid, or 0."""
+    def ensure_keeper(self, compiled_path: str, environ: Mapping[str, str] | None = None) -> int:
+        """Start the keeper if there is none, in the session's environment (default: ours); its pid, or 0."""
         if not self.data.get("worker"):
             return 0
         try:
@@ -213,7 +214,7 @@ class Session:
             os.close(fd)
         caller = self.caller
         return process.spawn(
-            [sys.executable, *keeper_argv(), compiled_path, self.key, caller.worker, caller.epoch]
+            [sys.executable, *keeper_argv(), compiled_path, self.key, caller.worker, caller.epoch], environ
         )
 
 

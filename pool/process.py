@@ -12,7 +12,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 _LINUX = sys.platform.startswith("linux")
@@ -142,7 +142,7 @@ class Watch:
         self.fd, self._queue = -1, None
 
 
-def spawn(argv: list[str]) -> int:
+def spawn(argv: list[str], environ: Mapping[str, str] | None = None) -> int:
     """Start a process of its own session, its standard streams closed to ours; its pid.
 
     (`subprocess` would cost a hook 8 ms.)
@@ -156,7 +156,7 @@ def spawn(argv: list[str]) -> int:
         for fd in (0, 1, 2):
             os.dup2(null, fd)
         os.closerange(3, 256)
-        os.execv(argv[0], argv)
+        os.execve(argv[0], argv, os.environ if environ is None else environ)
     finally:
         os._exit(127)
 

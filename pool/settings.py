@@ -138,6 +138,8 @@ class Settings(BaseSettings):
     worker_mode: Literal["hook", "stream", "terminal"] = Field(
         "hook", description="how a supervisor runs its sessions"
     )
+    tmux: str = Field("", description="tmux session for sessions in terminal mode; empty: this terminal")
+    tmux_socket: str = Field("coord", description="which tmux server (`tmux -L`); default: the usual one")
     workers: Whole = Field(1, ge=1, le=100, description="workers of one supervisor")
     workers_min: Whole = Field(0, ge=0, description="sessions that a supervisor keeps ready, tasks or not")
     workers_max: Whole = Field(0, ge=0, description="sessions that run at most; 0: one for each worker")

@@ -227,6 +227,34 @@ class Connection:
             self.close()
             raise
 
+    def begin(self, *args: Any) -> None:
+        """Send a command whose reply is fetched later with ``finish``, when ``fileno()`` is readable.
+
+        Until then no other command may be sent.
+
+        Raises:
+            RedisAway: Redis could not be reached.
+        """
+        try:
+            self._send(_pack(args), time.monotonic() + self.timeout)
+        except OSError as error:
+            self.close()
+            raise RedisAway(away(self.address, _reason(error))) from None
+
+    def finish(self) -> Any:
+        """The reply to what was begun.
+
+        Raises:
+            ReplyError: Redis refused the command.
+            RedisAway: The line broke, or the reply did not come whole.
+        """
+        deadline = time.monotonic() + self.timeout
+        try:
+            return self._reply(lambda: self._fill(deadline))
+        except OSError as error:
+            self.close()
+            raise RedisAway(away(self.address, _reason(error))) from None
+
     def fileno(self) -> int:
         """The socket's descriptor, for select(); -1 when there is no connection."""
         return -1 if self._sock is None else int(self._sock.fileno())

@@ -44,6 +44,14 @@ def worker() -> None:
     type=click.Choice(["hook", "stream", "terminal"]),
     help="How sessions are run (docs/sessions.md).",
 )
+@click.option(
+    "--tmux",
+    is_flag=False,
+    flag_value="coord",
+    default="",
+    metavar="[SESSION]",
+    help="Terminal mode: each worker in a window of this tmux session (default: coord).",
+)
 @click.option("--resume", default="", metavar="ID", help="Begin with this session of Claude Code.")
 @click.option("--fork", is_flag=True, help="With --resume: with a copy of it.")
 @click.option("--session-tasks", type=int, metavar="N", help="A fresh session after so many tasks.")
@@ -64,14 +72,16 @@ def worker() -> None:
 @click.option("--disallowed-tools", multiple=True, metavar="RULE", help="A tool that they may not use.")
 @click.option("--max-turns", type=click.IntRange(1), metavar="N", help="Turns of one message to a session.")
 @click.option("--budget", type=float, metavar="USD", help="What one session may cost, in US dollars.")
-def run(project: str, name: str, **given: Any) -> None:
+def run(project: str, name: str, tmux: str, **given: Any) -> None:
     """Run Claude Code sessions for the pool, in the foreground.
 
     None is started while the queues are empty: a new session costs a turn. Each worker's hooks are kept in a
     folder of its own (CLAUDE_CONFIG_DIR of its sessions); the project's files and your own stay as they are.
     SIGTERM lets them finish their tasks (for the setting drain_limit at most); a second one ends them now.
     """
-    settings = settings_module.load()
+    settings = settings_module.load(**({"tmux": tmux} if tmux else {}))
+    if tmux:
+        given["mode"] = given["mode"] or "terminal"
     folder = Path(project or settings.project or ".").resolve()
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name one with --project or COORD_PROJECT")

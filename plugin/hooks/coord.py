@@ -253,6 +253,8 @@ SETTINGS = {
         'task_timeout': 'duration',
         'tick': 'duration',
         'title_limit': 'int',
+        'tmux': 'str',
+        'tmux_socket': 'str',
         'trigger_allow': 'list',
         'trigger_channel': 'str',
         'trigger_limit': 'size',
@@ -357,6 +359,8 @@ SETTINGS = {
         'task_timeout': 7200.0,
         'tick': 1.0,
         'title_limit': 200,
+        'tmux': '',
+        'tmux_socket': 'coord',
         'trigger_allow': [],
         'trigger_channel': 'claude-trigger',
         'trigger_limit': 65536,
@@ -840,6 +844,8 @@ def read_payload() -> dict[str, Any]:
 
 def run(handler: Callable[[Hook], None], argv: list[str] | None = None) -> None:
     """Run a hook's handler and leave with exit code 0, whatever happens."""
+    if os.environ.get("COORD_MODE") == "stream":
+        sys.exit(0)  # its supervisor does what the hooks do; they are there for other sessions
     args = sys.argv[1:] if argv is None else argv
     payload = read_payload()
     home = ""
@@ -1783,6 +1789,21 @@ def taken_away(task_id: str, why: str) -> str:
     )
 
 
+def dropped(task_id: str, why: str) -> str:
+    """What a session whose turn was ended for that is told with its next task."""
+    return f"(Task {task_id} is not yours any more: {why}. Do not commit its work.)"
+
+
+def reminder(reply: list[str], most: int, by_message: bool) -> str:
+    """What a session is told that wants to stop and holds a task: count, task, token and title of it."""
+    count, task_id, token, title = reply
+    claim = f"{task_id}.{token}"
+    return (
+        f"You still hold task {task_id} ({_line(title)}). {report(claim, by_message)} (reminder {count} of "
+        f"{most}; `coord-worker context {claim}` shows it again)."
+    )
+
+
 def whole(handed: HandOver, fields: dict[str, Any], now: float = 0.0) -> str:
     """The task in full: what to do, where, with which context, and how to report."""
     parts = [f"# Task {handed.claim.task_id}: {_line(handed.title)}", "", *task(fields)]
@@ -2617,6 +2638,8 @@ from pool.errors import CoordError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pool.compiled import Compiled
     from pool.scripts import Pool
 
@@ -2625,10 +2648,14 @@ if TYPE_CHECKING:
 MODES = ("hook", "stream", "terminal")
 
 
-def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) -> local.Session | None:
+def enroll(
+    settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str,
+    environ: Mapping[str, str] | None = None,
+) -> local.Session | None:  # fmt: skip
     """Register a process as a worker, note it on disk and start its keeper; None if the process is gone.
 
-    A name that belongs to another live process gets a suffix.
+    A name that belongs to another live process gets a suffix. ``environ`` is the session's environment
+    (default: this process has the same).
 
     Raises:
         RedisAway: Redis did not answer.
@@ -2639,14 +2666,15 @@ def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) 
         return None
     session = local.Session(settings.home, process_key)
     session.load()
+    env = os.environ if environ is None else environ
     host = host_name()
-    name = str(session.data.get("worker") or "") or given_name() or f"{host}-{pid}"
+    name = str(session.data.get("worker") or "") or given_name(env) or f"{host}-{pid}"
     values = settings.values
     for _ in range(5):
         verdict, caller = pool.register(
             name, process_key, session_id, host, pid, values["queues"], values["idle_limit"],
             values["max_tasks"], cwd, (settings.rq_version, sys.version.split()[0], __version__),
-            needs.offered(values, os.environ), str(values["account"]), mode(), supervisor(),
+            needs.offered(values, env), str(values["account"]), mode(env), supervisor(env),
         )  # fmt: skip
         if verdict != "taken":
             break
@@ -2657,30 +2685,31 @@ def enroll(settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str) 
         worker=caller.worker, epoch=caller.epoch, session_id=session_id or session.data.get("session_id", ""),
         stopped=False, verdict=verdict, cwd=session.data.get("cwd") or cwd,
     )  # fmt: skip
-    session.data["keeper"] = session.ensure_keeper(settings.path)
+    session.data["keeper"] = session.ensure_keeper(settings.path, environ)
     return session
 
 
-def given_name() -> str:
+def given_name(environ: Mapping[str, str] | None = None) -> str:
     """The worker id that the environment gives ('' when there is none, or it cannot be one)."""
-    name = named_in_environment()
+    name = named_in_environment(environ)
     return name if units.is_worker_id(name) else ""
 
 
-def named_in_environment() -> str:
+def named_in_environment(environ: Mapping[str, str] | None = None) -> str:
     """COORD_WORKER_ID or WORKER_ID, as it stands."""
-    return os.environ.get("COORD_WORKER_ID") or os.environ.get("WORKER_ID") or ""
+    env = os.environ if environ is None else environ
+    return env.get("COORD_WORKER_ID") or env.get("WORKER_ID") or ""
 
 
-def mode() -> str:
+def mode(environ: Mapping[str, str] | None = None) -> str:
     """How this session is run by its supervisor; '' when it has none."""
-    given = os.environ.get("COORD_MODE", "")
+    given = (os.environ if environ is None else environ).get("COORD_MODE", "")
     return given if given in MODES else ""
 
 
-def supervisor() -> str:
+def supervisor(environ: Mapping[str, str] | None = None) -> str:
     """The supervisor's name; '' when there is none."""
-    given = os.environ.get("COORD_SUPERVISED", "")
+    given = (os.environ if environ is None else environ).get("COORD_SUPERVISED", "")
     return given if units.is_worker_id(given) else ""
 
 
@@ -2910,6 +2939,7 @@ from pool.compiled import ROOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from pool.compiled import Compiled
@@ -3090,8 +3120,8 @@ class Session:
             return -1
         return fd
 
-    def ensure_keeper(self, compiled_path: str) -> int:
-        """Start the keeper if there is none; its pid, or 0."""
+    def ensure_keeper(self, compiled_path: str, environ: Mapping[str, str] | None = None) -> int:
+        """Start the keeper if there is none, in the session's environment (default: ours); its pid, or 0."""
         if not self.data.get("worker"):
             return 0
         try:
@@ -3104,7 +3134,7 @@ class Session:
             os.close(fd)
         caller = self.caller
         return process.spawn(
-            [sys.executable, *keeper_argv(), compiled_path, self.key, caller.worker, caller.epoch]
+            [sys.executable, *keeper_argv(), compiled_path, self.key, caller.worker, caller.epoch], environ
         )
 
 
@@ -3522,7 +3552,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 _LINUX = sys.platform.startswith("linux")
@@ -3652,7 +3682,7 @@ class Watch:
         self.fd, self._queue = -1, None
 
 
-def spawn(argv: list[str]) -> int:
+def spawn(argv: list[str], environ: Mapping[str, str] | None = None) -> int:
     """Start a process of its own session, its standard streams closed to ours; its pid.
 
     (`subprocess` would cost a hook 8 ms.)
@@ -3666,7 +3696,7 @@ def spawn(argv: list[str]) -> int:
         for fd in (0, 1, 2):
             os.dup2(null, fd)
         os.closerange(3, 256)
-        os.execv(argv[0], argv)
+        os.execve(argv[0], argv, os.environ if environ is None else environ)
     finally:
         os._exit(127)
 
@@ -4968,6 +4998,34 @@ class Connection:
         except (Cancelled, RedisAway):
             self.close()
             raise
+
+    def begin(self, *args: Any) -> None:
+        """Send a command whose reply is fetched later with ``finish``, when ``fileno()`` is readable.
+
+        Until then no other command may be sent.
+
+        Raises:
+            RedisAway: Redis could not be reached.
+        """
+        try:
+            self._send(_pack(args), time.monotonic() + self.timeout)
+        except OSError as error:
+            self.close()
+            raise RedisAway(away(self.address, _reason(error))) from None
+
+    def finish(self) -> Any:
+        """The reply to what was begun.
+
+        Raises:
+            ReplyError: Redis refused the command.
+            RedisAway: The line broke, or the reply did not come whole.
+        """
+        deadline = time.monotonic() + self.timeout
+        try:
+            return self._reply(lambda: self._fill(deadline))
+        except OSError as error:
+            self.close()
+            raise RedisAway(away(self.address, _reason(error))) from None
 
     def fileno(self) -> int:
         """The socket's descriptor, for select(); -1 when there is no connection."""
@@ -6745,7 +6803,9 @@ if window > 0 then
   end
 end
 if hook then
-  if call('HGET', key, 'state') ~= 'waiting' then set_state(worker, 'waiting', 'in its Stop hook') end
+  local w = call('HMGET', key, 'state', 'mode')
+  local how = w[2] == 'stream' and 'its supervisor waits for it' or 'in its Stop hook'
+  if w[1] ~= 'waiting' then set_state(worker, 'waiting', how) end
 end
 if shunned_until then left = math.min(left, math.max(shunned_until - NOW, 0.1)) end
 if more then left = math.min(left, 0.1) end
@@ -6805,7 +6865,7 @@ LUA['confirm.lua'] = r'''-- include: base stats worker task
 -- Returns {'ok'} or {'stale', why}.
 local verdict, token, queue = fence(ARGV[3], ARGV[4], ARGV[1], ARGV[2])
 if verdict ~= 1 then return {'stale', verdict == 0 and token or 'it is ended'} end
-confirm_claim(ARGV[1], ARGV[3], token, queue, 'handed over by its Stop hook')
+confirm_claim(ARGV[1], ARGV[3], token, queue, 'handed over')
 event('confirmed', ARGV[3], ARGV[1], queue, token)
 return {'ok'}
 '''

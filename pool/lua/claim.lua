@@ -192,7 +192,9 @@ if window > 0 then
   end
 end
 if hook then
-  if call('HGET', key, 'state') ~= 'waiting' then set_state(worker, 'waiting', 'in its Stop hook') end
+  local w = call('HMGET', key, 'state', 'mode')
+  local how = w[2] == 'stream' and 'its supervisor waits for it' or 'in its Stop hook'
+  if w[1] ~= 'waiting' then set_state(worker, 'waiting', how) end
 end
 if shunned_until then left = math.min(left, math.max(shunned_until - NOW, 0.1)) end
 if more then left = math.min(left, 0.1) end

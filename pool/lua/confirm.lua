@@ -4,6 +4,6 @@
 -- Returns {'ok'} or {'stale', why}.
 local verdict, token, queue = fence(ARGV[3], ARGV[4], ARGV[1], ARGV[2])
 if verdict ~= 1 then return {'stale', verdict == 0 and token or 'it is ended'} end
-confirm_claim(ARGV[1], ARGV[3], token, queue, 'handed over by its Stop hook')
+confirm_claim(ARGV[1], ARGV[3], token, queue, 'handed over')
 event('confirmed', ARGV[3], ARGV[1], queue, token)
 return {'ok'}

@@ -26,6 +26,7 @@ _KEPT = 10_000
 class HookSession:
     """One session."""
 
+    problem = ""
     hooked = True
 
     def __init__(self, launch: Launch) -> None:
@@ -58,6 +59,13 @@ class HookSession:
         while self._frames:
             found.append(self._frames.popleft())
         return found
+
+    def stands(self, state: str) -> None:
+        """Its supervisor sees to that itself."""
+
+    def in_use(self) -> bool:
+        """No person can type there."""
+        return False
 
     def poll(self) -> int | None:
         """Its exit code once it has ended."""

@@ -46,6 +46,8 @@ class Keep:
         Raises:
             RedisAway: Redis does not answer. The lease runs on.
         """
+        if self.let_go and self._revived():
+            self.let_go, self._keeper = False, None
         if self.let_go or self._lock < 0:
             return
         if clock.mono() < self._due and not now and not self._called():
@@ -68,6 +70,10 @@ class Keep:
             return False
         self._listen = clock.mono() + 1.0
         return self._pool.connection.execute_command("LPOP", f"pool:call:{self.worker}") is not None
+
+    def _revived(self) -> bool:
+        """Whether a prompt has made a worker of it again (a person typed it)."""
+        return self.session.load() and not self.session.data.get("stopped")
 
     def bury(self) -> bool:
         """Its process is gone: report that; whether that is done (or too late).

@@ -41,6 +41,10 @@ class Session(Protocol):
     #: it sees to both itself.
     hooked: bool
 
+    @property
+    def problem(self) -> str:
+        """Why it could not go on, where another would fare no better (its login, its model); '' else."""
+
     def send(self, text: str) -> None:
         """Say something to it: a turn begins. What has ended hears nothing."""
 
@@ -49,6 +53,12 @@ class Session(Protocol):
 
     def poll(self) -> int | None:
         """Its exit code once it has ended."""
+
+    def stands(self, state: str) -> None:
+        """How its worker stands in the pool, by the last heartbeat ('' as long as it is not known there)."""
+
+    def in_use(self) -> bool:
+        """Whether a person works with it, so that it is not to be ended though its hooks have let it go."""
 
     def finish(self, why: str) -> None:
         """Let it end by itself: nothing will be said any more."""
@@ -70,4 +80,12 @@ def start(mode: str, launch: Launch) -> Session:
         from workers.supervise.hook import HookSession
 
         return HookSession(launch)
+    if mode == "stream":
+        from workers.supervise.stream import StreamSession
+
+        return StreamSession(launch)
+    if mode == "terminal":
+        from workers.supervise.terminal import TerminalSession
+
+        return TerminalSession(launch)
     raise UsageError(f"--mode {mode}: there is no such mode")

@@ -132,8 +132,11 @@ class Slot:
                 self.log.event(f"task {keep.claim.task_id}")
             self.log.task = keep.claim.task_id
             self._state = keep.state
-            if keep.let_go and not self._finished:
-                self._finish("it was let go")
+            if self.session is not None:
+                self.session.stands(keep.state)
+                used = self.session.in_use() and not self.owner.asked
+                if keep.let_go and not self._finished and not used:
+                    self._finish("it was let go")
         if self.watch is not None and not self.member and clock.mono() - self._looked >= _LOOK:
             self._looked = clock.mono()
             key = self.watch.key
@@ -223,7 +226,8 @@ class Slot:
         own = self.owner
         self._hear(over)
         known, let_go = bool(self.worker), self.keep is not None and self.keep.let_go
-        why = self.problem
+        why = self.problem or over.problem
+        self._hopeless = self._hopeless or bool(over.problem)
         if not why and not let_go and (code or not known):
             if code:
                 why = f"the session ended with {code}"

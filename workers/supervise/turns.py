@@ -23,7 +23,8 @@ GO_ON = (
     "shows it), report it, and end your turn."
 )
 
-_LIMITS = {
+#: Results of a turn that ended for a limit of the session: it is no use to go on.
+LIMITS = {
     "error_max_turns": "its limit of turns is reached",
     "error_max_budget_usd": "its budget is spent",
 }
@@ -65,7 +66,7 @@ class Turns:
             self.over = self.over and kind not in ("assistant", "user")
             return False
         self.over, self._verdict = True, verdict
-        self._limit = _LIMITS.get(str(frame.get("subtype")), "")
+        self._limit = LIMITS.get(str(frame.get("subtype")), "")
         return True
 
     def said(self) -> None:
