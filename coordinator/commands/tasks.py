@@ -40,7 +40,7 @@ def tasks(status: str | None, queue: str, worker: str, limit: int, as_json: bool
     are due.
     """
     with common.opened() as ctx:
-        found = _listed(ctx.connection, status, queue, worker, limit)
+        found = listed(ctx.connection, status, queue, worker, limit)
         if as_json:
             for each, value in zip(found, view.results(ctx.connection, found), strict=True):
                 each.result = value
@@ -88,7 +88,7 @@ def _blocked(each: view.TaskView) -> str:
     return f"will not run: it comes after {names}, not finished; `coord retry {names}`"
 
 
-def _listed(
+def listed(
     connection: redis.Redis, status: str | None, queue: str, worker: str, limit: int
 ) -> list[view.TaskView]:
     """The tasks asked for. Without a status, all of them are paged through, newest first."""
@@ -300,7 +300,7 @@ def cancel(ids: tuple[str, ...], reason: str, as_json: bool) -> None:
     until it is retried and finished.
     """
     with common.opened() as ctx:
-        rows = _move(ctx, ids, "cancelled", lambda task_id: ctx.pool.cancel(task_id, reason))
+        rows = cancelled(ctx, ids, reason)
         left = _left_behind(ctx.connection, [str(row["id"]) for row in rows])
     _say(rows, as_json)
     if left:
@@ -332,6 +332,15 @@ def requeue(ids: tuple[str, ...], reason: str, as_json: bool) -> None:
     with common.opened() as ctx:
         rows = _move(ctx, ids, "requeued", lambda task_id: ctx.pool.requeue(task_id, "requeue", reason))
     _say(rows, as_json)
+
+
+def cancelled(ctx: common.Context, ids: Sequence[str], reason: str) -> list[dict[str, Any]]:
+    """Cancel tasks, all or none: ``id``, ``status``, ``was`` and ``worker`` of each.
+
+    Raises:
+        UsageError: One cannot; nothing was changed.
+    """
+    return _move(ctx, ids, "cancelled", lambda task_id: ctx.pool.cancel(task_id, reason))
 
 
 #: From which states a task can be moved.

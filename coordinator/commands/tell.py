@@ -14,6 +14,8 @@ from pool.errors import EXIT_FAILED, UnknownWorker, UsageError, WrongState
 
 #: So many messages may wait for one session.
 MOST = 32
+#: So much of standard input is read: more than any message may have.
+_LONGEST = 64 * 1024
 #: What became of a message.
 _ENDS = ("told", "untold")
 
@@ -35,9 +37,8 @@ def tell(target: str, text: str, wake: bool, wait: bool, timeout: float | None, 
     if timeout is not None and not wait:
         raise UsageError("--timeout goes with --wait")
     with common.opened() as ctx:
-        said = _text(text, ctx.settings.message_limit)
         last = events.newest(ctx.connection)
-        sent = _sent(target, ctx.pool.tell(target, said, wake, MOST))
+        sent = send(ctx, target, _read() if text == "-" else text, wake)
         told = _outcome(ctx, sent["message"], last, timeout) if wait else {}
     if as_json:
         common.dump({**sent, **told})
@@ -49,14 +50,27 @@ def tell(target: str, text: str, wake: bool, wait: bool, timeout: float | None, 
         raise SystemExit(EXIT_FAILED)
 
 
-def _text(given: str, limit: int) -> str:
-    """The message, within its bound.
+def send(ctx: common.Context, target: str, text: str, wake: bool) -> dict[str, Any]:
+    """Send a message: ``message`` (its id), ``worker``, ``task``, ``state`` and what the worker ``holds``.
 
     Raises:
-        UsageError: It is empty, too long, or no text.
+        UsageError: There is nobody to be told, or the text is none, or too long; nothing was sent.
     """
+    text = _checked(text, ctx.settings.message_limit)
+    return _sent(target, ctx.pool.tell(target, text, wake, MOST))
+
+
+def _read() -> str:
+    """Standard input, as far as it could be a message."""
     try:
-        text = sys.stdin.buffer.read(limit * 4 + 4).decode("utf-8-sig") if given == "-" else given
+        return sys.stdin.buffer.read(_LONGEST).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError("the message is not text (UTF-8); nothing was sent") from None
+
+
+def _checked(text: str, limit: int) -> str:
+    """The message, within its bound."""
+    try:
         size = len(text.strip().encode())
     except UnicodeError:
         raise UsageError("the message is not text (UTF-8); nothing was sent") from None

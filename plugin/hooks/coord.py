@@ -5592,10 +5592,8 @@ class Helper:
                 f"its check cannot be run: {error.filename or ''}: {error.strerror}"
             ) from None
         if settled.verdict in ("again", "failed"):
-            print(f"coord-worker: {settled.text}", file=sys.stderr)
-            if "--json" in self.options.flags:
-                print(jsonlite.dumps({"id": claim.task_id, "status": settled.verdict, "already": False}))
-            return errors.EXIT_FAILED
+            data = {"id": claim.task_id, "status": settled.verdict, "already": False}
+            return self._refuse(settled.text, data, errors.EXIT_FAILED)
         if settled.verdict == "running":
             text = (
                 f"{settled.text}. End your turn now: it is waited for there, and then the task is complete."
@@ -5841,10 +5839,8 @@ class Helper:
             who = "the keeper sends it"
         else:
             who = "the next coord-worker call sends it"
-        print(
-            f"coord-worker: {error}. The result is kept in {path}; {who} when Redis is back.", file=sys.stderr
-        )
-        return errors.EXIT_REDIS
+        text = f"{error}. The result is kept in {path}; {who} when Redis is back."
+        return self._refuse(text, {}, errors.EXIT_REDIS)
 
     def _flush(self) -> None:
         """Send what waits on disk, for a worker that has no keeper."""
@@ -5863,6 +5859,13 @@ class Helper:
             if pairs.get(b"return_value"):
                 return jsonlite.loads(binascii.a2b_base64(pairs[b"return_value"]))
         return None
+
+    def _refuse(self, text: str, data: dict[str, Any], code: int) -> int:
+        """Say that it is not done (yet), and why; the exit code."""
+        print(f"coord-worker: {text}", file=sys.stderr)
+        if data and "--json" in self.options.flags:
+            print(jsonlite.dumps(data))
+        return code
 
     def _print(self, text: str, data: dict[str, Any]) -> None:
         print(jsonlite.dumps(data) if "--json" in self.options.flags else text)
