@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.client.facts import course, endings, errors, stops, streams, terminals
+from tests.client.facts import course, endings, errors, options, stops, streams, terminals
 from tests.client.facts.fact import EXPERIMENTS, Experiment, Fact, Seen
 
 FILE = Path(__file__).with_name("expected.json")
 #: All of them (the modules register what they observe).
-MODULES = (stops, endings, course, errors, streams, terminals)
+MODULES = (stops, endings, course, errors, streams, options, terminals)
 
 
 def experiments(names: tuple[str, ...] = ()) -> list[Experiment]:
