@@ -8,9 +8,11 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from types import FrameType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import redis
 
@@ -45,6 +47,7 @@ class Service:
         #: What went wrong last, by step: said once.
         self._failing: dict[str, str] = {}
         self._server_time = 0.0
+        self._day_ends = 0.0
         self._swept = 0.0
         self._others: list[str] = []
         self._listener: redis.client.PubSub | None = None
@@ -76,6 +79,7 @@ class Service:
             self._attempt("reap", self._reap)
             self._attempt("promote", self._promote)
             self._attempt("thaw", self._thaw)
+            self._attempt("say which day it is", self._today)
             self._attempt("run schedules", self._run_schedules)
             self._attempt("read triggers", self._read_triggers)
             if clock.mono() - self._swept >= self.settings.sweep:
@@ -110,6 +114,7 @@ class Service:
     def _lead(self) -> None:
         self.leader, self._server_time, others = self.pool.lead(self.token, self.settings.leader_ttl)
         if self.leader != self._led:
+            self._day_ends = 0.0
             self._led = self.leader
             self.log("leads" if self.leader else "follows")
             self.guard.disturb("just became leader")
@@ -127,6 +132,16 @@ class Service:
             gone = f"its task {task_id} is given back: nobody made its session go on"
             words = {"account": f"account {name} goes on", "park": f"worker {name} goes on"}
             self.log(words.get(kind, f"worker {name}: {gone}"))
+
+    def _today(self) -> None:
+        """Say which day it is in the operators' time zone, once a day."""
+        zone = ZoneInfo(self.settings.schedule_tz)
+        if self._server_time < self._day_ends:
+            return
+        here = datetime.fromtimestamp(self._server_time, zone)
+        tomorrow = datetime.combine(here.date() + timedelta(days=1), datetime.min.time(), zone)
+        if self.pool.today(self.token, here.date().isoformat(), tomorrow.timestamp()):
+            self._day_ends = tomorrow.timestamp()
 
     def _run_schedules(self) -> None:
         for line in self.schedules.round(self._server_time):

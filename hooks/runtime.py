@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from pool import compiled, jsonlite, local, process, scripts, units, wire
+from pool import compiled, jsonlite, local, process, scripts, units, usage, wire
 from pool.enroll import enroll
 from pool.errors import RedisAway
 
@@ -104,6 +104,13 @@ class Hook:
             session.mark_words(found.done() > 0)
         except RedisAway as error:
             self.log(f"messages {', '.join(found.ids)} may be told twice: {error}")
+
+    def book(self, session: local.Session) -> None:
+        """Book what the session has used up to here. Redis away: at the next look."""
+        try:
+            usage.look(session, self.pool, self.settings.values, self.text("transcript_path"))
+        except (RedisAway, wire.ReplyError) as error:
+            self.log(f"what {session.caller.worker} has used is booked later: {error}")
 
     def confirm(self, caller: Caller, claim: Claim) -> None:
         """Say that a hand-over has reached the session. A line that breaks just now is no reason to lose it.

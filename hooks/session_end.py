@@ -25,6 +25,7 @@ def handle(hook: runtime.Hook) -> None:
     if said and known and said != known:
         return  # the end of a session that this process has left
     hook.connection.timeout = 1.0  # the client gives SessionEnd 1.5 s
+    hook.book(session)
     hook.pool.deregister(
         session.caller, died=False, why=f"its session ended ({hook.text('reason') or 'no reason'})"
     )

@@ -9,7 +9,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hooks import cap, runtime, waiting
-from pool import brief, local, outbox, payload, settle, units, wire
+from pool import brief, local, outbox, payload, settle, units, usage, wire
 from pool.claim import Claim, HandOver
 from pool.errors import ChecksOff, Outdated, RedisAway, StaleClaim
 from pool.scripts import Look
@@ -55,6 +55,8 @@ class Stop:
         #: When the idle clock runs out, as far as is known (it is Redis that decides).
         self.idle_end = began + self.values["idle_limit"]
         self.away: str = ""
+        #: Whose requests the next ones are, as far as it has been noted by this hook.
+        self.handed = "?"
         self.backoff = 0.1
 
     def run(self) -> None:
@@ -234,6 +236,7 @@ class Stop:
             self._give_back(handed)
             return True
         self.session.told()  # a word about an earlier task would only confuse
+        self._hand(handed.claim.task_id)
         found = self.hook.messages(self.session, WITH_A_TASK)
         if runtime.say(block(handed, found.text if found is not None else "")):
             self.hook.confirm(self.session.caller, handed.claim)
@@ -259,6 +262,11 @@ class Stop:
             self.hook.told(self.session, found)
         return True
 
+    def _hand(self, task: str) -> None:
+        """What the session uses from now on is that task's."""
+        self.session.hand(task, usage.moment(time.time()))
+        self.handed = task
+
     def _give_back(self, handed: HandOver) -> None:
         self.hook.pool.release(
             self.session.caller, handed.claim, "the session ended during the hand-over", 0.0, counted=False
@@ -269,6 +277,8 @@ class Stop:
         return True
 
     def _wait(self, look: Look, window: float) -> bool:
+        if look.verdict == "wait" and self.handed:
+            self._hand("")
         self.hook.pool.preload(*_LATER)
         if look.wake:
             self.session.mark_words(True)
@@ -399,6 +409,7 @@ def handle(hook: runtime.Hook) -> None:
     if session is None or session.data.get("stopped"):
         return
     session.ensure_keeper(hook.settings.path)
+    hook.book(session)
     Stop(hook, session).run()
 
 

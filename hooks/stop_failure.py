@@ -35,6 +35,7 @@ def handle(hook: runtime.Hook) -> None:
     beat = hook.pool.beat(session.caller)
     if beat.claim is not None and beat.verdict != "ok":
         session.tell(brief.taken_away(beat.claim.task_id, beat.why))  # it is told once: pass it on
+    hook.book(session)
     try:
         _act(hook, session, verdict, how)
     except NotRegistered:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hooks import runtime
-from pool import brief
+from pool import brief, usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def handle(hook: runtime.Hook) -> None:
         if session is None:
             return
     session.ensure_keeper(hook.settings.path)
+    hook.book(session)
     verdict, handed, state = hook.pool.prompt(session.caller, by_person(hook.text("prompt")))
     if verdict == "gone":
         session = hook.enroll()
@@ -67,6 +69,7 @@ def take(hook: runtime.Hook, session: Session) -> bool:
 def deliver(hook: runtime.Hook, session: Session, handed: HandOver) -> None:
     """Hand a task over, and say so once it has been read."""
     session.told()  # a word about an earlier task would only confuse
+    session.hand(handed.claim.task_id, usage.moment(time.time()))
     if runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields))):
         hook.confirm(session.caller, handed.claim)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
-from pool import __version__, local, needs, process, units
+from pool import __version__, local, needs, process, units, usage
 from pool.errors import CoordError
 
 TYPE_CHECKING = False
@@ -57,6 +58,8 @@ def enroll(
         worker=caller.worker, epoch=caller.epoch, session_id=session_id or session.data.get("session_id", ""),
         stopped=False, verdict=verdict, cwd=session.data.get("cwd") or cwd,
     )  # fmt: skip
+    if not session.handed():
+        session.hand("", usage.moment(time.time()))  # what a transcript has from before is not this session's
     session.data["keeper"] = session.ensure_keeper(settings.path, environ)
     return session
 

@@ -139,6 +139,21 @@ class Session:
         except OSError:
             return ""
 
+    # -- whose request it is ---------------------------------------------------------------------------
+
+    def hand(self, task: str, at: str) -> None:
+        """From that moment (as transcripts write it) on, what it uses is this task's ('': nobody's)."""
+        self._append("handed", f"{at} {task}\n".encode())
+
+    def handed(self) -> list[tuple[str, str]]:
+        """Since when it has had which task, in order; the first is the session's beginning."""
+        try:
+            with open(os.path.join(self.folder, "handed"), encoding="utf-8", errors="replace") as file:
+                rows = [line.rstrip("\n").partition(" ") for line in file]
+        except OSError:
+            return []
+        return [(at, task) for at, _, task in rows]
+
     # -- the task was taken away -----------------------------------------------------------------------
 
     def tell(self, text: str) -> None:

@@ -294,6 +294,8 @@ def record(
         body["pool_needs"] = " ".join(spec.needs())
     if upload:
         body["pool_upload"] = upload
+    if spec.budget:
+        body["pool_budget"] = f"{spec.budget:g}"
     if spec.retries:
         body["retries_left"] = spec.retries
         body["retry_intervals"] = json.dumps([math.ceil(seconds) for seconds in spec.backoff] or [0])

@@ -33,7 +33,7 @@ VERSION = 3
 LIMITS = (
     "lease", "provisional", "loss_limit", "release_limit", "release_delay", "release_delay_max",
     "reminders", "task_timeout", "result_ttl", "failure_ttl", "event_limit", "worker_memory", "backstop",
-    "stats_ttl", "check_limit", "quota_wait", "quota_jitter", "quota_grace", "error_wait",
+    "stats_ttl", "check_limit", "quota_wait", "quota_jitter", "quota_grace", "error_wait", "cost_ttl",
 )  # fmt: skip
 
 
@@ -48,6 +48,7 @@ def texts(values: dict[str, Any]) -> dict[str, str]:
         "poison": f"poison: {values['loss_limit']} workers died while they held this task",
         "releases": f"handed back more than {values['release_limit']} times",
         "timeout": "the task ran past its timeout",
+        "budget": "the task has cost more than its budget (`coord task` shows both)",
         "reminders": f"the session wanted to stop {values['reminders']} times without a tool call "
         "and without completing the task",
     }

@@ -361,13 +361,13 @@ class Pool:
             raise NotRegistered
         return reply[1]
 
-    def unpark(self, caller: Caller) -> bool:
-        """Go on; whether it was parked: unpark.lua.
+    def unpark(self, caller: Caller, of_error: bool = False) -> bool:
+        """Go on (``of_error``: only if an error had it wait); whether it was parked: unpark.lua.
 
         Raises:
             NotRegistered: The registration ended.
         """
-        reply = self.verdict("unpark", caller.worker, caller.epoch)
+        reply = self.verdict("unpark", caller.worker, caller.epoch, "1" if of_error else "")
         if reply[0] == "gone":
             raise NotRegistered
         return reply[0] == "unparked"
@@ -438,6 +438,25 @@ class Pool:
     def promote(self, leader: str, batch: int = 500) -> list[str]:
         """Move what is due into its queue: promote.lua."""
         return self.verdict("promote", leader, batch)[1:]
+
+    def charge(
+        self, caller: Caller, source: str, number: int, rows: Sequence[Sequence[Any]], values: dict[str, Any]
+    ) -> bool:
+        """Book what requests have used (rows of usage.Used), once; whether a task failed for its budget.
+
+        ``source`` says who counts (a session, a supervisor's), ``number`` grows with each of its reports; one
+        that is sent again has the same number: charge.lua.
+        """
+        from pool import usage
+
+        budgets = usage.day_budgets(values["day_budget"], str(values["account"]))
+        flat = [part for row in rows for part in row]
+        reply = self.verdict("charge", caller.worker, caller.epoch, source, number, *budgets, *flat)
+        return reply[0] == "ok" and reply[1] == "1"
+
+    def today(self, leader: str, date: str, ends: float) -> bool:
+        """Say which day it is where the operators are: today.lua."""
+        return self.verdict("today", leader, date, f"{ends:.0f}")[0] == "ok"
 
     def thaw(self, leader: str, batch: int = 100) -> list[tuple[str, str, str]]:
         """Let go on what was parked until now: (kind, name, task given back) each: thaw.lua."""

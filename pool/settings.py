@@ -24,7 +24,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from pool import __version__, compiled, keys, local, units
+from pool import __version__, compiled, keys, local, prices, units, usage
 from pool.errors import SettingsError
 
 
@@ -85,6 +85,15 @@ class Settings(BaseSettings):
         60.0, gt=0, description="first wait after an API error that passes; it doubles, up to quota_wait"
     )
     reminders: Whole = Field(3, ge=1, description="reminders to finish a task before it fails")
+
+    prices: Names = Field(
+        [],
+        description="prices beside the list, in USD for a million tokens: MODEL=INPUT/OUTPUT/READ/WRITE",
+    )
+    day_budget: Names = Field(
+        [], description="what a day may cost: USD for all accounts together, ACCOUNT=USD for one"
+    )
+    cost_ttl: Duration = Field(400 * 86400.0, ge=86400, description="costs by day are kept for so long")
 
     task_timeout: Duration = Field(7200.0, gt=0, description="a task may run for so long")
     loss_limit: Whole = Field(3, ge=1, description="so many dead workers make a task fail as poison")
@@ -171,6 +180,19 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} is not a queue name: letters, digits, '.', '_' and '-'")
         if not value:
             raise ValueError("a worker serves at least one queue")
+        return value
+
+    @field_validator("prices")
+    @classmethod
+    def _check_prices(cls, value: list[str]) -> list[str]:
+        for each in value:
+            prices.parse(each)
+        return value
+
+    @field_validator("day_budget")
+    @classmethod
+    def _check_budgets(cls, value: list[str]) -> list[str]:
+        usage.day_budgets(value, "")
         return value
 
     @field_validator("account")

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+#: The model of answers that the client made up itself, to tell of an error.
+SYNTHETIC = "<synthetic>"
+
 #: Bytes at the end of a transcript in which an error of just now is looked for.
 _TAIL = 256 * 1024
 #: Bytes that are read at once.
@@ -51,6 +54,49 @@ def lines(path: str, offset: int) -> Iterator[tuple[int, bytes]]:
                     yield offset, part
     except OSError:
         return
+
+
+class Answer:
+    """A model's answer: when it was written, which request's it is, and what that has used.
+
+    ``tokens``: input, output, cache read, cache write for five minutes, cache write for an hour.
+    """
+
+    __slots__ = ("at", "fast", "key", "model", "tokens")
+
+    def __init__(self, at: str, key: str, model: str, tokens: tuple[int, ...], fast: bool) -> None:
+        self.at = at
+        self.key = key
+        self.model = model
+        self.tokens = tokens
+        self.fast = fast
+
+
+def answer(line: bytes) -> Answer | None:
+    """The model's answer in a line of a transcript; None if it holds none."""
+    if b'"usage"' not in line or b'"assistant"' not in line:
+        return None
+    record = _object(line)
+    message = record.get("message")
+    usage = message.get("usage") if isinstance(message, dict) else None
+    if record.get("type") != "assistant" or not isinstance(message, dict) or not isinstance(usage, dict):
+        return None
+    model = str(message.get("model") or "")
+    if model == SYNTHETIC or record.get("isApiErrorMessage"):
+        return None
+    created = usage.get("cache_creation")
+    hour = _count(created, "ephemeral_1h_input_tokens")
+    written = _count(usage, "cache_creation_input_tokens")
+    plain = [_count(usage, name) for name in ("input_tokens", "output_tokens", "cache_read_input_tokens")]
+    tokens = (*plain, max(0, written - hour), min(hour, written))
+    request = record.get("requestRef") or record.get("requestId") or ""
+    key = f"{message.get('id')} {request}"[:200]
+    return Answer(str(record.get("timestamp") or ""), key, model, tokens, usage.get("speed") == "fast")
+
+
+def _count(usage: object, name: str) -> int:
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40 else 0
 
 
 def _object(line: bytes) -> dict[str, Any]:

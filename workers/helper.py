@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from pool import brief, compiled, errors, jsonlite, outbox, payload, scripts, units, wire, words
+from pool import brief, compiled, errors, jsonlite, outbox, payload, scripts, units, usage, wire, words
 from pool.claim import Caller, Claim, HandOver
 from workers import desks
 from workers import identity as identity_module
@@ -97,6 +97,7 @@ class Helper:
             self.pool.confirm(caller, handed.claim)
         if self.me.session is not None:
             self.me.session.told()  # a word about an earlier task would only confuse
+            self.me.session.hand(handed.claim.task_id, usage.moment(time.time()))
         fields = handed.fields
         self._print(
             brief.whole(handed, fields),

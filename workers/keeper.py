@@ -15,13 +15,15 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import select
 
-from pool import brief, check, compiled, local, outbox, process, scripts, wire
+from pool import brief, check, compiled, local, outbox, process, scripts, usage, wire
 from pool.claim import Caller
 from pool.enroll import enroll
 from pool.errors import CoordError, RedisAway
 
 #: Commits of a dead session are tried for so long (seconds), then they stay on disk.
 LAST_WORDS = 600.0
+#: So often (seconds) what the session has used is booked while it works.
+BOOK = 30.0
 
 
 class Keeper:
@@ -43,6 +45,9 @@ class Keeper:
         self.pool.preload("beat", "complete", "deregister", "register")
         self.beat = float(settings["beat"])
         self._problem = ""
+        #: When what the session has used was looked at last, and its tool calls when it was parked first.
+        self._booked = time.monotonic()
+        self._tools: str | None = None
 
     def run(self) -> None:
         """Live as long as the session does."""
@@ -54,6 +59,9 @@ class Keeper:
             try:
                 if not self.tend():
                     return
+                if time.monotonic() - self._booked >= BOOK:
+                    self._booked = time.monotonic()
+                    usage.look(self.session, self.pool, self.settings.values)
                 self._listen(self.beat)
                 pause = 0.0
             except (RedisAway, wire.ReplyError) as error:
@@ -120,6 +128,7 @@ class Keeper:
             self._tell(answer)
         if answer.verdict == "ok":
             self.heard(answer.words)
+            self._wake(answer.state)
         if answer.verdict != "gone":
             return True
         self.session.load()
@@ -137,6 +146,16 @@ class Keeper:
             return True  # it died just now: the watch will say so
         self.caller = session.caller
         return True
+
+    def _wake(self, state: str) -> None:
+        """One that calls tools is at work, though its account had no quota left: it went on by itself."""
+        if state not in ("parked", "needs-you"):
+            self._tools = None
+        elif self._tools is None:
+            self._tools = self.session.tools()
+        elif self.session.tools() != self._tools:
+            self._tools = None
+            self.pool.unpark(self.caller, of_error=True)
 
     def heard(self, words: int) -> None:
         """So many messages of an operator's wait for the session: its next hook will ask for them."""
@@ -178,6 +197,7 @@ def bury(session: local.Session, pool: scripts.Pool, caller: Caller) -> None:
     for each in {caller.epoch: caller, session.caller.epoch: session.caller}.values():
         if each.worker and each.epoch:
             pool.deregister(each, died=True, why="its process is gone")
+    usage.look(session, pool, pool.values)
     _remove(session.folder)
 
 
@@ -199,6 +219,8 @@ def tidy(settings: compiled.Compiled, pool: scripts.Pool) -> None:
         if fd >= 0:
             try:
                 flush_outbox(session, pool)
+                if session.load():
+                    usage.look(session, pool, pool.values)
                 _remove(session.folder)
             finally:
                 os.close(fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -256,6 +257,20 @@ def stopped(bench: Bench) -> bool:
 # -- the commands ----------------------------------------------------------------------------------------
 
 
+def with_a_transcript(bench: Bench) -> None:
+    """Its session has made a request that nobody has booked."""
+    task_waits(bench)
+    bench.disk().hand("", "1970-01-01T00:00:00.000Z")
+    message = {"id": "m", "model": "claude-opus-5-5", "usage": {"input_tokens": 10, "output_tokens": 5}}
+    line = {"type": "assistant", "timestamp": "2026-01-01T00:00:00.000Z", "message": message}
+    (bench.folder / "s.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+
+
+def booked_once(bench: Bench) -> bool:
+    days: Any = bench.conn.keys("pool:cost:day:*")
+    return [bench.conn.hget(day, "all=all:requests") for day in days] == [b"1"]
+
+
 def hook(event: str, **payload: Any) -> Callable[[Bench], Process]:
     """A hook of the session."""
     return lambda bench: bench.hook(event, **payload)
@@ -306,6 +321,8 @@ HOOKS = [
     Command("Stop, a task waits", ("claim", "confirm"), task_waits, STOP, STARTED),
     Command("Stop, waits on its bell and is rung", ("claim", "BLPOP", "claim", "confirm"), enrolled, STOP,
             STARTED, meanwhile=ring),
+    Command("Stop, with something to book", ("charge", "claim", "confirm"), with_a_transcript,
+            lambda b: b.hook("Stop", transcript_path=str(b.folder / "s.jsonl")), STARTED, check=booked_once),
     Command("Stop after a cut-off hand-over", ("claim", "confirm"), cut_off, STOP, STARTED),
     Command("Stop, given up on meanwhile", ("claim", "register", "claim", "confirm"), given_up_and_task, STOP,
             STARTED, check=known),

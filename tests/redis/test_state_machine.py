@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from pool import archive, keys, schedule
+from pool import archive, keys, schedule, usage
 from pool import settings as settings_module
 from pool.claim import Caller, Claim
 from pool.schedule import Entry
@@ -318,6 +318,13 @@ class Story:
         self.pool.beat(me)
         self.pool.park(me, 1, "until 1970")
         self.pool.claim(me)
+
+    def tell_a_budget(self) -> None:
+        me, claim = self.held()
+        self.child(claim.task_id)
+        self.conn.hset(keys.key("job", claim.task_id), "pool_budget", "0.001")
+        row = usage.Used(claim.task_id, "model", 1, 10, 5, nano=2_000_000).row()
+        assert self.pool.charge(me, "s", 1, [row], settings_module.load().model_dump())
 
     def tell_an_account(self) -> None:
         self.lead()

@@ -30,7 +30,9 @@ _POOL = {
     "coordinators": ("pool:coordinators", "zset"), "floor": ("pool:floor", "string"),
     "stats": ("pool:stats:{}", "hash"), "stats_minute": ("pool:stats:{}:minute:{}", "string"),
     "stats_hour": ("pool:stats:{}:hour:{}", "string"),
-    "due": ("pool:due", "zset"), "account": ("pool:account:{}", "hash"), "accounts": ("pool:accounts", "set"),
+    "due": ("pool:due", "zset"), "charged": ("pool:charged:{}", "string"), "day": ("pool:day", "hash"),
+    "cost_day": ("pool:cost:day:{}", "hash"), "cost_tasks": ("pool:cost:tasks", "zset"),
+    "account": ("pool:account:{}", "hash"), "accounts": ("pool:accounts", "set"),
     "events": ("pool:events", ""), "dead_letters": ("pool:dead-letters", ""),
 }  # fmt: skip
 
