@@ -59,9 +59,6 @@ class Keeper:
             try:
                 if not self.tend():
                     return
-                if time.monotonic() - self._booked >= BOOK:
-                    self._booked = time.monotonic()
-                    usage.look(self.session, self.pool, self.settings.values)
                 self._listen(self.beat)
                 pause = 0.0
             except (RedisAway, wire.ReplyError) as error:
@@ -112,12 +109,15 @@ class Keeper:
         return not self.watch.alive()
 
     def tend(self) -> bool:
-        """Send what waits on disk and renew the lease, once; whether there is anything left to keep.
+        """Send what waits on disk, book what was used, renew the lease; whether there is anything to keep.
 
         Raises:
             RedisAway: Redis does not answer.
         """
         flush_outbox(self.session, self.pool)
+        if time.monotonic() - self._booked >= BOOK:
+            self._booked = time.monotonic()
+            usage.look(self.session, self.pool, self.settings.values)
         return self._beat()
 
     def _beat(self) -> bool:

@@ -203,6 +203,8 @@ SETTINGS = {
         'checks': 'bool',
         'claude': 'str',
         'context_limit': 'size',
+        'cost_ttl': 'duration',
+        'day_budget': 'list',
         'disallowed_tools': 'list',
         'drain_limit': 'duration',
         'effort': 'str',
@@ -224,6 +226,7 @@ SETTINGS = {
         'permission_mode': 'str',
         'played': 'bool',
         'poll_wait': 'duration',
+        'prices': 'list',
         'project': 'file',
         'prompt_limit': 'size',
         'provisional': 'duration',
@@ -309,6 +312,8 @@ SETTINGS = {
         'checks': False,
         'claude': '',
         'context_limit': 262144,
+        'cost_ttl': 34560000.0,
+        'day_budget': [],
         'disallowed_tools': [],
         'drain_limit': 600.0,
         'effort': '',
@@ -330,6 +335,7 @@ SETTINGS = {
         'permission_mode': '',
         'played': False,
         'poll_wait': 20.0,
+        'prices': [],
         'project': '',
         'prompt_limit': 1048576,
         'provisional': 10.0,
@@ -697,7 +703,7 @@ import os
 import sys
 import time
 
-from pool import compiled, jsonlite, local, process, scripts, units, wire
+from pool import compiled, jsonlite, local, process, scripts, units, usage, wire
 from pool.enroll import enroll
 from pool.errors import RedisAway
 
@@ -790,6 +796,13 @@ class Hook:
             session.mark_words(found.done() > 0)
         except RedisAway as error:
             self.log(f"messages {', '.join(found.ids)} may be told twice: {error}")
+
+    def book(self, session: local.Session) -> None:
+        """Book what the session has used up to here. Redis away: at the next look."""
+        try:
+            usage.look(session, self.pool, self.settings.values, self.text("transcript_path"))
+        except (RedisAway, wire.ReplyError) as error:
+            self.log(f"what {session.caller.worker} has used is booked later: {error}")
 
     def confirm(self, caller: Caller, claim: Claim) -> None:
         """Say that a hand-over has reached the session. A line that breaks just now is no reason to lose it.
@@ -901,6 +914,7 @@ def handle(hook: runtime.Hook) -> None:
     if said and known and said != known:
         return  # the end of a session that this process has left
     hook.connection.timeout = 1.0  # the client gives SessionEnd 1.5 s
+    hook.book(session)
     hook.pool.deregister(
         session.caller, died=False, why=f"its session ended ({hook.text('reason') or 'no reason'})"
     )
@@ -957,7 +971,7 @@ import time
 
 
 from hooks import cap, runtime, waiting
-from pool import brief, local, outbox, payload, settle, units, wire
+from pool import brief, local, outbox, payload, settle, units, usage, wire
 from pool.claim import Claim, HandOver
 from pool.errors import ChecksOff, Outdated, RedisAway, StaleClaim
 from pool.scripts import Look
@@ -1003,6 +1017,8 @@ class Stop:
         #: When the idle clock runs out, as far as is known (it is Redis that decides).
         self.idle_end = began + self.values["idle_limit"]
         self.away: str = ""
+        #: Whose requests the next ones are, as far as it has been noted by this hook.
+        self.handed = "?"
         self.backoff = 0.1
 
     def run(self) -> None:
@@ -1182,6 +1198,7 @@ class Stop:
             self._give_back(handed)
             return True
         self.session.told()  # a word about an earlier task would only confuse
+        self._hand(handed.claim.task_id)
         found = self.hook.messages(self.session, WITH_A_TASK)
         if runtime.say(block(handed, found.text if found is not None else "")):
             self.hook.confirm(self.session.caller, handed.claim)
@@ -1207,6 +1224,11 @@ class Stop:
             self.hook.told(self.session, found)
         return True
 
+    def _hand(self, task: str) -> None:
+        """What the session uses from now on is that task's."""
+        self.session.hand(task, usage.moment(time.time()))
+        self.handed = task
+
     def _give_back(self, handed: HandOver) -> None:
         self.hook.pool.release(
             self.session.caller, handed.claim, "the session ended during the hand-over", 0.0, counted=False
@@ -1217,6 +1239,8 @@ class Stop:
         return True
 
     def _wait(self, look: Look, window: float) -> bool:
+        if look.verdict == "wait" and self.handed:
+            self._hand("")
         self.hook.pool.preload(*_LATER)
         if look.wake:
             self.session.mark_words(True)
@@ -1347,6 +1371,7 @@ def handle(hook: runtime.Hook) -> None:
     if session is None or session.data.get("stopped"):
         return
     session.ensure_keeper(hook.settings.path)
+    hook.book(session)
     Stop(hook, session).run()
 
 
@@ -1390,6 +1415,7 @@ def handle(hook: runtime.Hook) -> None:
     beat = hook.pool.beat(session.caller)
     if beat.claim is not None and beat.verdict != "ok":
         session.tell(brief.taken_away(beat.claim.task_id, beat.why))  # it is told once: pass it on
+    hook.book(session)
     try:
         _act(hook, session, verdict, how)
     except NotRegistered:
@@ -1457,10 +1483,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 
 from hooks import runtime
-from pool import brief
+from pool import brief, usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -1493,6 +1520,7 @@ def handle(hook: runtime.Hook) -> None:
         if session is None:
             return
     session.ensure_keeper(hook.settings.path)
+    hook.book(session)
     verdict, handed, state = hook.pool.prompt(session.caller, by_person(hook.text("prompt")))
     if verdict == "gone":
         session = hook.enroll()
@@ -1519,6 +1547,7 @@ def take(hook: runtime.Hook, session: Session) -> bool:
 def deliver(hook: runtime.Hook, session: Session, handed: HandOver) -> None:
     """Hand a task over, and say so once it has been read."""
     session.told()  # a word about an earlier task would only confuse
+    session.hand(handed.claim.task_id, usage.moment(time.time()))
     if runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields))):
         hook.confirm(session.caller, handed.claim)
 
@@ -2632,8 +2661,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
-from pool import __version__, local, needs, process, units
+from pool import __version__, local, needs, process, units, usage
 from pool.errors import CoordError
 
 TYPE_CHECKING = False
@@ -2685,6 +2715,8 @@ def enroll(
         worker=caller.worker, epoch=caller.epoch, session_id=session_id or session.data.get("session_id", ""),
         stopped=False, verdict=verdict, cwd=session.data.get("cwd") or cwd,
     )  # fmt: skip
+    if not session.handed():
+        session.hand("", usage.moment(time.time()))  # what a transcript has from before is not this session's
     session.data["keeper"] = session.ensure_keeper(settings.path, environ)
     return session
 
@@ -3058,6 +3090,21 @@ class Session:
             return "0" if os.path.isdir(self.folder) else ""
         except OSError:
             return ""
+
+    # -- whose request it is ---------------------------------------------------------------------------
+
+    def hand(self, task: str, at: str) -> None:
+        """From that moment (as transcripts write it) on, what it uses is this task's ('': nobody's)."""
+        self._append("handed", f"{at} {task}\n".encode())
+
+    def handed(self) -> list[tuple[str, str]]:
+        """Since when it has had which task, in order; the first is the session's beginning."""
+        try:
+            with open(os.path.join(self.folder, "handed"), encoding="utf-8", errors="replace") as file:
+                rows = [line.rstrip("\n").partition(" ") for line in file]
+        except OSError:
+            return []
+        return [(at, task) for at, _, task in rows]
 
     # -- the task was taken away -----------------------------------------------------------------------
 
@@ -3538,6 +3585,90 @@ def _save(folder: str, what: dict[str, Any]) -> None:
         return
 '''
 
+MODULES['pool.prices'] = r'''"""What a model's tokens cost: list prices, and the operator's own. Standard library only: hooks import it.
+
+The list prices are those that Claude Code 2.1.329 itself calculates with (November 2026), in USD for a
+million tokens; the setting ``prices`` has the last word. A model that neither knows has no price: its tokens
+are counted, its cost is said to be unknown.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Input, output, cache read, cache write (5 min), cache write (1 h).
+Price = tuple[float, float, float, float, float]
+
+_3_15: Price = (3, 15, 0.3, 3.75, 6)
+_5_25: Price = (5, 25, 0.5, 6.25, 10)
+_15_75: Price = (15, 75, 1.5, 18.75, 30)
+_10_50: Price = (10, 50, 1, 12.5, 20)
+_10_50_LESS: Price = (10, 50, 0.25, 12.5, 20)
+_8_40: Price = (8, 40, 0.2, 10, 16)
+
+LIST: dict[str, Price] = {
+    "claude-3-5-haiku": (0.8, 4, 0.08, 1, 1.6),
+    "claude-haiku-4-5": (1, 5, 0.1, 1.25, 2),
+    "claude-3-5-sonnet": _3_15, "claude-3-7-sonnet": _3_15,
+    "claude-sonnet-4": _3_15, "claude-sonnet-4-5": _3_15, "claude-sonnet-4-6": _3_15,
+    "claude-sonnet-5": (2, 10, 0.2, 2.5, 4), "claude-sonnet-5-5": (2, 10, 0.1, 2.5, 4),
+    "claude-opus-4": _15_75, "claude-opus-4-1": _15_75,
+    "claude-opus-4-5": _5_25, "claude-opus-4-6": _5_25, "claude-opus-4-7": _5_25, "claude-opus-4-8": _5_25,
+    "claude-opus-5": _5_25, "claude-opus-5-5": (4, 20, 0.2, 5, 8),
+    "claude-fable-5": _10_50, "claude-fable-5-1": _10_50_LESS, "claude-fable-5-2": _8_40,
+    "claude-mythos-5": _10_50, "claude-mythos-5-1": _10_50_LESS, "claude-mythos-5-2": _8_40,
+}  # fmt: skip
+
+#: Nanodollars for a token at one USD for a million.
+NANO = 1000
+
+
+def parse(text: str) -> tuple[str, Price]:
+    """An entry of the setting ``prices``: ``MODEL=INPUT/OUTPUT[/CACHE READ[/CACHE WRITE[/1 H]]]``.
+
+    What is left out is in the usual proportion to the input: 0.1, 1.25 and 2 times.
+
+    Raises:
+        ValueError: The text is no such entry.
+    """
+    model, mark, rest = text.partition("=")
+    try:
+        numbers = [float(part) for part in rest.split("/")]
+    except ValueError:
+        numbers = []
+    if not mark or not model.strip() or not 2 <= len(numbers) <= 5 or not all(0 <= n < 1e6 for n in numbers):
+        raise ValueError(f"{text[:60]!r} is not a price: write MODEL=INPUT/OUTPUT/CACHE READ/CACHE WRITE")
+    first = numbers[0]
+    usual = [first, 0.0, first * 0.1, first * 1.25, first * 2]
+    full = [*numbers, *usual[len(numbers) :]]
+    return model.strip(), (full[0], full[1], full[2], full[3], full[4])
+
+
+def of(model: str, given: Sequence[str] = ()) -> Price | None:
+    """A model's price by its id, with or without the date and the size of its context; None: unknown."""
+    own = dict(parse(each) for each in given)
+    name = model.partition("[")[0]
+    for known in (own, LIST):
+        if model in known or name in known:
+            return known.get(model) or known[name]
+        base, dash, date = name.rpartition("-")
+        if dash and date.isdigit() and len(date) == 8:
+            if base in known:
+                return known[base]
+            if base.endswith("-0") and base[:-2] in known:
+                return known[base[:-2]]
+        if name.endswith("-0") and name[:-2] in known:
+            return known[name[:-2]]
+    return None
+
+
+def nano(price: Price, tokens: Sequence[int]) -> int:
+    """What tokens cost in nanodollars: input, output, cache read, cache write (5 min), cache write (1 h)."""
+    return round(sum(count * each * NANO for count, each in zip(tokens, price, strict=True)))
+'''
+
 MODULES['pool.process'] = r'''"""Which process is which: boot, pid namespace, pid and start time. Standard library only.
 
 A pid alone means nothing (they are used again, and each container has its own 1). The four together
@@ -3742,7 +3873,7 @@ VERSION = 3
 LIMITS = (
     "lease", "provisional", "loss_limit", "release_limit", "release_delay", "release_delay_max",
     "reminders", "task_timeout", "result_ttl", "failure_ttl", "event_limit", "worker_memory", "backstop",
-    "stats_ttl", "check_limit", "quota_wait", "quota_jitter", "quota_grace", "error_wait",
+    "stats_ttl", "check_limit", "quota_wait", "quota_jitter", "quota_grace", "error_wait", "cost_ttl",
 )  # fmt: skip
 
 
@@ -3757,6 +3888,7 @@ def texts(values: dict[str, Any]) -> dict[str, str]:
         "poison": f"poison: {values['loss_limit']} workers died while they held this task",
         "releases": f"handed back more than {values['release_limit']} times",
         "timeout": "the task ran past its timeout",
+        "budget": "the task has cost more than its budget (`coord task` shows both)",
         "reminders": f"the session wanted to stop {values['reminders']} times without a tool call "
         "and without completing the task",
     }
@@ -4190,13 +4322,13 @@ class Pool:
             raise NotRegistered
         return reply[1]
 
-    def unpark(self, caller: Caller) -> bool:
-        """Go on; whether it was parked: unpark.lua.
+    def unpark(self, caller: Caller, of_error: bool = False) -> bool:
+        """Go on (``of_error``: only if an error had it wait); whether it was parked: unpark.lua.
 
         Raises:
             NotRegistered: The registration ended.
         """
-        reply = self.verdict("unpark", caller.worker, caller.epoch)
+        reply = self.verdict("unpark", caller.worker, caller.epoch, "1" if of_error else "")
         if reply[0] == "gone":
             raise NotRegistered
         return reply[0] == "unparked"
@@ -4267,6 +4399,25 @@ class Pool:
     def promote(self, leader: str, batch: int = 500) -> list[str]:
         """Move what is due into its queue: promote.lua."""
         return self.verdict("promote", leader, batch)[1:]
+
+    def charge(
+        self, caller: Caller, source: str, number: int, rows: Sequence[Sequence[Any]], values: dict[str, Any]
+    ) -> bool:
+        """Book what requests have used (rows of usage.Used), once; whether a task failed for its budget.
+
+        ``source`` says who counts (a session, a supervisor's), ``number`` grows with each of its reports; one
+        that is sent again has the same number: charge.lua.
+        """
+        from pool import usage
+
+        budgets = usage.day_budgets(values["day_budget"], str(values["account"]))
+        flat = [part for row in rows for part in row]
+        reply = self.verdict("charge", caller.worker, caller.epoch, source, number, *budgets, *flat)
+        return reply[0] == "ok" and reply[1] == "1"
+
+    def today(self, leader: str, date: str, ends: float) -> bool:
+        """Say which day it is where the operators are: today.lua."""
+        return self.verdict("today", leader, date, f"{ends:.0f}")[0] == "ok"
 
     def thaw(self, leader: str, batch: int = 100) -> list[tuple[str, str, str]]:
         """Let go on what was parked until now: (kind, name, task given back) each: thaw.lua."""
@@ -4617,6 +4768,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+#: The model of answers that the client made up itself, to tell of an error.
+SYNTHETIC = "<synthetic>"
+
 #: Bytes at the end of a transcript in which an error of just now is looked for.
 _TAIL = 256 * 1024
 #: Bytes that are read at once.
@@ -4651,6 +4805,49 @@ def lines(path: str, offset: int) -> Iterator[tuple[int, bytes]]:
                     yield offset, part
     except OSError:
         return
+
+
+class Answer:
+    """A model's answer: when it was written, which request's it is, and what that has used.
+
+    ``tokens``: input, output, cache read, cache write for five minutes, cache write for an hour.
+    """
+
+    __slots__ = ("at", "fast", "key", "model", "tokens")
+
+    def __init__(self, at: str, key: str, model: str, tokens: tuple[int, ...], fast: bool) -> None:
+        self.at = at
+        self.key = key
+        self.model = model
+        self.tokens = tokens
+        self.fast = fast
+
+
+def answer(line: bytes) -> Answer | None:
+    """The model's answer in a line of a transcript; None if it holds none."""
+    if b'"usage"' not in line or b'"assistant"' not in line:
+        return None
+    record = _object(line)
+    message = record.get("message")
+    usage = message.get("usage") if isinstance(message, dict) else None
+    if record.get("type") != "assistant" or not isinstance(message, dict) or not isinstance(usage, dict):
+        return None
+    model = str(message.get("model") or "")
+    if model == SYNTHETIC or record.get("isApiErrorMessage"):
+        return None
+    created = usage.get("cache_creation")
+    hour = _count(created, "ephemeral_1h_input_tokens")
+    written = _count(usage, "cache_creation_input_tokens")
+    plain = [_count(usage, name) for name in ("input_tokens", "output_tokens", "cache_read_input_tokens")]
+    tokens = (*plain, max(0, written - hour), min(hour, written))
+    request = record.get("requestRef") or record.get("requestId") or ""
+    key = f"{message.get('id')} {request}"[:200]
+    return Answer(str(record.get("timestamp") or ""), key, model, tokens, usage.get("speed") == "fast")
+
+
+def _count(usage: object, name: str) -> int:
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40 else 0
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -4768,6 +4965,283 @@ def is_worker_id(text: str) -> bool:
 def is_queue(text: str) -> bool:
     """Whether the text may name a queue (no ``:``, which separates the priority)."""
     return is_worker_id(text)
+'''
+
+MODULES['pool.usage'] = r'''"""What a session has used: read from its transcript where it was left off, booked once.
+
+Each look reads what has been appended since the last one, the sub-agents' files included, and books it by
+task: each request belongs to the task that the session had been handed before it (``Session.hand`` notes
+when). The client writes a little late; what comes later is booked at the next look, and still on the right
+task. Where a look ends is kept in the session's folder together with what it has found, before that is
+sent: a report whose answer was lost is sent again under the same number, and booked once (charge.lua).
+Standard library only: hooks import it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from pool import jsonlite, prices, transcript
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from pool.local import Session
+    from pool.scripts import Pool
+
+#: Answers that are remembered of each file: the client repeats one for each of its blocks.
+_REMEMBERED = 32
+_FILE = "usage.json"
+_LOCK = "usage.lock"
+
+
+class Used:
+    """Requests of one model for one task ('': none), their tokens, and the cost in nanodollars if known."""
+
+    __slots__ = ("cache_read", "cache_write", "input", "model", "nano", "output", "requests", "task")
+
+    def __init__(
+        self, task: str, model: str, requests: int = 0, input: int = 0, output: int = 0, cache_read: int = 0,
+        cache_write: int = 0, nano: int | None = None,
+    ) -> None:  # fmt: skip
+        self.task = task
+        self.model = model
+        self.requests = requests
+        self.input = input
+        self.output = output
+        self.cache_read = cache_read
+        self.cache_write = cache_write
+        self.nano = nano
+
+    def row(self) -> list[Any]:
+        """As charge.lua takes it."""
+        amounts = [self.requests, self.input, self.output, self.cache_read, self.cache_write]
+        return [self.task, self.model[:200] or "unknown", *amounts, "" if self.nano is None else self.nano]
+
+
+def look(session: Session, pool: Pool, values: dict[str, Any], path: str = "") -> bool:
+    """Book what a session has used since the last look; whether a task failed for its budget.
+
+    ``path`` is its main transcript, if that is known better than by the last look. A disk that cannot be
+    written books nothing: what cannot be noted would be booked twice.
+
+    Raises:
+        RedisAway: Redis does not answer; it is booked at the next look.
+    """
+    try:
+        fd = os.open(os.path.join(session.folder, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return _look(session, pool, values, path)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _look(session: Session, pool: Pool, values: dict[str, Any], path: str) -> bool:
+    state = _load(session)
+    failed = False
+    if state["pending"]:  # its answer was lost
+        failed = _send(session, pool, values, state)
+    if path and path not in state["mains"]:
+        state["mains"].append(path)
+    rows, moved = _read(state, session.handed(), values)
+    if moved:
+        if rows:
+            state["number"] += 1
+            state["pending"] = rows
+        _save(session, state)
+        if rows:
+            failed = _send(session, pool, values, state) or failed
+    return failed
+
+
+def _send(session: Session, pool: Pool, values: dict[str, Any], state: dict[str, Any]) -> bool:
+    failed = pool.charge(session.caller, session.key, state["number"], state["pending"], values)
+    state["pending"] = []
+    _save(session, state)
+    return failed
+
+
+def _load(session: Session) -> dict[str, Any]:
+    try:
+        with open(os.path.join(session.folder, _FILE), encoding="utf-8") as file:
+            found = jsonlite.loads(file.read())
+        state = {name: kind(found[name]) for name, kind in _STATE.items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        state = {name: kind() for name, kind in _STATE.items()}
+    return state
+
+
+#: mains: transcripts; files: path -> [offset, [[answer, row as booked] ...]]; number: of the last report;
+#: pending: that report, until its answer has come.
+_STATE: dict[str, Any] = {"mains": list, "files": dict, "number": int, "pending": list}
+
+
+def _save(session: Session, state: dict[str, Any]) -> None:
+    """Raise OSError if the disk cannot be written."""
+    temporary = os.path.join(session.folder, f".usage.{os.getpid()}")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(jsonlite.dumps(state))
+    os.replace(temporary, os.path.join(session.folder, _FILE))
+
+
+def _read(
+    state: dict[str, Any], handed: Sequence[tuple[str, str]], values: dict[str, Any]
+) -> tuple[list[list[Any]], bool]:
+    """The report on what was appended since, and whether there was anything."""
+    sums: dict[tuple[str, str], Used] = {}
+    moved = False
+    began = handed[0][0] if handed else ""
+    for path in [each for main in state["mains"] for each in _files(main)]:
+        try:
+            size = os.stat(path).st_size
+        except OSError:
+            continue
+        offset, recent = state["files"].get(path, [0, []])
+        if size <= offset:
+            continue
+        known = {answer: row for answer, row in recent}
+        end = offset
+        for after, line in transcript.lines(path, offset):
+            end = after
+            found = transcript.answer(line)
+            if found is None or found.at < began:  # of a session that was resumed or forked: paid before
+                continue
+            before = known.pop(found.key, None)
+            known[found.key] = list(found.tokens)
+            _add(sums, _task(handed, found.at), found, before, values)
+        state["files"][path] = [end, list(known.items())[-_REMEMBERED:]]
+        moved = True
+    return [used.row() for used in sums.values() if any(used.row()[2:7])], moved
+
+
+def _add(
+    sums: dict[tuple[str, str], Used], task: str, found: transcript.Answer, before: list[int] | None,
+    values: dict[str, Any],
+) -> None:  # fmt: skip
+    """Count an answer, or what has come to it since it was counted."""
+    tokens = [now - then for now, then in zip(found.tokens, before or [0] * 5, strict=True)]
+    used = sums.setdefault((task, found.model), Used(task, found.model, nano=0))
+    used.requests += before is None
+    used.input += tokens[0]
+    used.output += tokens[1]
+    used.cache_read += tokens[2]
+    used.cache_write += tokens[3] + tokens[4]
+    price = None if found.fast else prices.of(found.model, values["prices"])
+    used.nano = None if price is None or used.nano is None else used.nano + prices.nano(price, tokens)
+
+
+def _files(main: str) -> list[str]:
+    """A transcript, and those of its sub-agents."""
+    folder = os.path.join(main.removesuffix(".jsonl"), "subagents")
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        names = []
+    return [main, *(os.path.join(folder, name) for name in names if name.endswith(".jsonl"))]
+
+
+def _task(handed: Sequence[tuple[str, str]], at: str) -> str:
+    """The task that the session had been handed before that moment."""
+    task = ""
+    for since, name in handed:
+        if since > at:
+            break
+        task = name
+    return task
+
+
+def moment(at: float) -> str:
+    """A moment as transcripts write it (to be compared as text): ``2026-01-31T12:00:00.000Z``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03d}Z"
+
+
+# -- from frames ----------------------------------------------------------------------------------------
+
+
+#: The client's names of tokens: input, output, cache read, cache write.
+_TOKENS = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+
+
+class Meter:
+    """Follows a session's stream-json frames, for whoever holds its pipes: what each turn has used.
+
+    The client's own figures are taken: tokens and USD by model, as the ``result`` frame has them.
+    """
+
+    __slots__ = ("_answers", "_before")
+
+    def __init__(self) -> None:
+        self._before: dict[str, dict[str, Any]] = {}
+        self._answers: dict[str, set[str]] = {}
+
+    def feed(self, frame: dict[str, Any], task: str = "") -> list[Used]:
+        """Take a frame; with a ``result``, what was used since the last one, for this task."""
+        if frame.get("type") == "assistant":
+            message = frame.get("message")
+            if isinstance(message, dict) and message.get("model") != transcript.SYNTHETIC:
+                self._answers.setdefault(str(message.get("model")), set()).add(str(message.get("id")))
+        elif frame.get("type") == "system" and frame.get("subtype") == "conversation_reset":
+            self._before = {}  # the client's totals begin anew
+        elif frame.get("type") == "result" and isinstance(frame.get("modelUsage"), dict):
+            return list(self._turn(frame["modelUsage"], task))
+        return []
+
+    def _turn(self, usage: dict[str, Any], task: str) -> Iterable[Used]:
+        answers, self._answers = self._answers, {}
+        for model, now in usage.items():
+            if not isinstance(now, dict):
+                continue
+            before = self._before.get(model, {})
+
+            def since(name: str, now: dict[str, Any] = now, before: dict[str, Any] = before) -> float:
+                return max(0.0, _number(now.get(name)) - _number(before.get(name)))
+
+            self._before[model] = now
+            tokens = [int(since(name)) for name in _TOKENS]
+            cost = since("costUSD")
+            requests = len(answers.get(model, ())) or int(any(tokens))
+            if requests:
+                unknown = not cost and any(tokens)
+                nano = None if unknown else round(cost * 1e9)
+                yield Used(task, model, requests, tokens[0], tokens[1], tokens[2], tokens[3], nano)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.0
+
+
+# -- budgets --------------------------------------------------------------------------------------------
+
+
+def day_budgets(given: Sequence[str], account: str) -> tuple[str, str]:
+    """What a day may cost in nanodollars: that account, and all together; '' where there is no limit.
+
+    Raises:
+        ValueError: An entry is neither ``USD`` nor ``ACCOUNT=USD``.
+    """
+    own = total = ""
+    for text in given:
+        name, mark, amount = text.rpartition("=")
+        try:
+            usd = float(amount)
+        except ValueError:
+            usd = -1.0
+        if not 0 < usd < 1e9 or (mark and not name):
+            raise ValueError(f"{text[:60]!r} is not a budget: write USD, or ACCOUNT=USD")
+        if not mark:
+            total = str(round(usd * 1e9))
+        elif name == account:
+            own = str(round(usd * 1e9))
+    return own, total
 '''
 
 MODULES['pool.wire'] = r'''"""A small RESP client on the standard library, for programs that must start in milliseconds.
@@ -5479,7 +5953,7 @@ import sys
 import time
 
 
-from pool import brief, compiled, errors, jsonlite, outbox, payload, scripts, units, wire, words
+from pool import brief, compiled, errors, jsonlite, outbox, payload, scripts, units, usage, wire, words
 from pool.claim import Caller, Claim, HandOver
 from workers import desks
 from workers import identity as identity_module
@@ -5567,6 +6041,7 @@ class Helper:
             self.pool.confirm(caller, handed.claim)
         if self.me.session is not None:
             self.me.session.told()  # a word about an earlier task would only confuse
+            self.me.session.hand(handed.claim.task_id, usage.moment(time.time()))
         fields = handed.fields
         self._print(
             brief.whole(handed, fields),
@@ -6051,13 +6526,15 @@ import time
 
 import select
 
-from pool import brief, check, compiled, local, outbox, process, scripts, wire
+from pool import brief, check, compiled, local, outbox, process, scripts, usage, wire
 from pool.claim import Caller
 from pool.enroll import enroll
 from pool.errors import CoordError, RedisAway
 
 #: Commits of a dead session are tried for so long (seconds), then they stay on disk.
 LAST_WORDS = 600.0
+#: So often (seconds) what the session has used is booked while it works.
+BOOK = 30.0
 
 
 class Keeper:
@@ -6079,6 +6556,9 @@ class Keeper:
         self.pool.preload("beat", "complete", "deregister", "register")
         self.beat = float(settings["beat"])
         self._problem = ""
+        #: When what the session has used was looked at last, and its tool calls when it was parked first.
+        self._booked = time.monotonic()
+        self._tools: str | None = None
 
     def run(self) -> None:
         """Live as long as the session does."""
@@ -6140,12 +6620,15 @@ class Keeper:
         return not self.watch.alive()
 
     def tend(self) -> bool:
-        """Send what waits on disk and renew the lease, once; whether there is anything left to keep.
+        """Send what waits on disk, book what was used, renew the lease; whether there is anything to keep.
 
         Raises:
             RedisAway: Redis does not answer.
         """
         flush_outbox(self.session, self.pool)
+        if time.monotonic() - self._booked >= BOOK:
+            self._booked = time.monotonic()
+            usage.look(self.session, self.pool, self.settings.values)
         return self._beat()
 
     def _beat(self) -> bool:
@@ -6156,6 +6639,7 @@ class Keeper:
             self._tell(answer)
         if answer.verdict == "ok":
             self.heard(answer.words)
+            self._wake(answer.state)
         if answer.verdict != "gone":
             return True
         self.session.load()
@@ -6173,6 +6657,16 @@ class Keeper:
             return True  # it died just now: the watch will say so
         self.caller = session.caller
         return True
+
+    def _wake(self, state: str) -> None:
+        """One that calls tools is at work, though its account had no quota left: it went on by itself."""
+        if state not in ("parked", "needs-you"):
+            self._tools = None
+        elif self._tools is None:
+            self._tools = self.session.tools()
+        elif self.session.tools() != self._tools:
+            self._tools = None
+            self.pool.unpark(self.caller, of_error=True)
 
     def heard(self, words: int) -> None:
         """So many messages of an operator's wait for the session: its next hook will ask for them."""
@@ -6214,6 +6708,7 @@ def bury(session: local.Session, pool: scripts.Pool, caller: Caller) -> None:
     for each in {caller.epoch: caller, session.caller.epoch: session.caller}.values():
         if each.worker and each.epoch:
             pool.deregister(each, died=True, why="its process is gone")
+    usage.look(session, pool, pool.values)
     _remove(session.folder)
 
 
@@ -6235,6 +6730,8 @@ def tidy(settings: compiled.Compiled, pool: scripts.Pool) -> None:
         if fd >= 0:
             try:
                 flush_outbox(session, pool)
+                if session.load():
+                    usage.look(session, pool, pool.values)
                 _remove(session.folder)
             finally:
                 os.close(fd)
@@ -6566,6 +7063,127 @@ free_unique(id)
 count(queue, 'canceled')
 event('canceled', id, f[4] or '', queue, ARGV[2])
 return {'canceled', status, status == 'started' and f[4] or ''}
+'''
+
+LUA['charge.lua'] = r'''-- include: base stats worker task
+-- Book what a session's model requests have used: on the task, the worker, the account, the day.
+-- ARGV: 1 worker, 2 epoch ('' whoever it is now), 3 source (who counts) and 4 its number of this report: a
+-- report that was booked is not booked again, 5 the account's budget for a day (nanodollars; '' none), 6 that of
+-- all accounts together ('' none), 7.. for each task and model: task ('' none), model, requests, tokens of
+-- input, output, cache read, cache write, nanodollars ('' unknown)
+-- Returns {'ok', '1' when a task was over its budget and failed, '1' when a day's budget is used up} or
+-- {'again'}: it was booked before.
+-- pool:cost:day:<date>     hash: `<what>=<name>:<measure>`, with what: all, account, queue, model, worker, kind
+-- pool:cost:tasks          zset: tasks that have cost something, by the moment of the last booking
+-- pool:day                 hash: the date in the operators' time zone, and when it ends (today.lua)
+-- Invariant: each report is booked once. Requests without a task count as idle if nothing waits in the
+-- worker's queues, else as overhead (starting up, reading the instructions).
+local worker, key = ARGV[1], worker_key(ARGV[1])
+local last = 'pool:charged:' .. ARGV[3]
+if tonumber(call('GET', last) or -1) >= tonumber(ARGV[4]) then return {'again'} end
+call('SET', last, ARGV[4], 'EX', 604800)
+
+local f = call('HMGET', key, 'account', 'queues', 'epoch')
+local account = f[1] and f[1] ~= '' and f[1] or 'default'
+local known = f[3] and (ARGV[2] == '' or f[3] == ARGV[2])
+
+local date, day_ends
+local today = call('HMGET', 'pool:day', 'date', 'ends')
+if today[1] and tonumber(today[2]) > NOW and tonumber(today[2]) <= NOW + 93600 then
+  date, day_ends = today[1], tonumber(today[2])
+else
+  date, day_ends = string.sub(iso(NOW), 1, 10), (math.floor(NOW / 86400) + 1) * 86400
+end
+local day = 'pool:cost:day:' .. date
+
+local function nothing_waits()
+  for _, base in ipairs(split(f[2])) do
+    for _, suffix in ipairs({':high', '', ':low'}) do
+      if call('EXISTS', K.queue(base .. suffix)) == 1 then return false end
+    end
+  end
+  return true
+end
+
+local MEASURES = {'requests', 'input', 'output', 'read', 'write', 'nano', 'unpriced'}
+local function book(hash, prefix, amounts)
+  for i, name in ipairs(MEASURES) do
+    if amounts[i] ~= 0 then call('HINCRBY', hash, prefix .. name, whole(amounts[i])) end
+  end
+end
+
+local function over_budget(id)
+  local j = call('HMGET', K.job(id), 'pool_budget', 'pool_cost_nano', 'pool_worker', 'pool_token', 'status')
+  local budget = tonumber(j[1] or 0) * 1000000000
+  if budget <= 0 or tonumber(j[2] or 0) <= budget or j[5] ~= 'started' or j[3] ~= worker then return false end
+  local verdict, token, queue = fence(id, j[4], worker, f[3] or '')
+  if verdict ~= 1 then return false end
+  local started = call('HGET', K.execution(id, token), 'created_at') or stamp(NOW)
+  detach(id, queue, token)
+  settle(worker, id, 'failed_job_count', NOW - tonumber(started))
+  bury(id, queue, L.budget_text, L.budget_b64, worker, token, started)
+  remember(id, token, worker, f[3], 'failed')
+  tell_lost(worker, id, L.budget_text)
+  event('failed', id, worker, queue, string.format('it has cost %.4f of %s USD', tonumber(j[2]) / 1000000000, j[1]))
+  return true
+end
+
+local failed, spent = '', ''
+local idle_kind
+for i = 7, #ARGV, 8 do
+  local task, model, unknown = ARGV[i], ARGV[i + 1], ARGV[i + 7] == ''
+  local amounts = {}
+  for n = 2, 6 do amounts[#amounts + 1] = math.max(math.floor(tonumber(ARGV[i + n])), 0) end
+  amounts[6] = unknown and 0 or math.max(math.floor(tonumber(ARGV[i + 7])), 0)
+  amounts[7] = unknown and math.max(amounts[1], 1) or 0
+  local kind, queue = 'task', task ~= '' and call('HGET', K.job(task), 'origin')
+  if task == '' then
+    idle_kind = idle_kind or (nothing_waits() and 'idle' or 'overhead')
+    kind = idle_kind
+  end
+  if queue then
+    book(K.job(task), 'pool_cost_', amounts)
+    call('ZADD', 'pool:cost:tasks', stamp(NOW), task)
+  end
+  if known then
+    book(key, 'cost_', amounts)
+    if kind == 'idle' then
+      call('HINCRBY', key, 'idle_requests', whole(amounts[1]))
+      call('HINCRBY', key, 'idle_tokens', whole(amounts[2] + amounts[3] + amounts[4] + amounts[5]))
+    end
+    if amounts[1] > 0 then call('HDEL', key, 'errors') end
+  end
+  book(day, 'all=all:', amounts)
+  book(day, 'account=' .. account .. ':', amounts)
+  book(day, 'worker=' .. worker .. ':', amounts)
+  book(day, 'model=' .. model .. ':', amounts)
+  book(day, 'kind=' .. kind .. ':', amounts)
+  if queue then book(day, 'queue=' .. base_of(queue) .. ':', amounts) end
+  if queue and over_budget(task) then failed = '1' end
+end
+call('EXPIRE', day, whole(L.cost_ttl))
+call('SADD', 'pool:accounts', account)
+call('ZREMRANGEBYSCORE', 'pool:cost:tasks', '-inf', stamp(NOW - L.cost_ttl))
+
+-- A day's budget is used up: nobody goes on before the next day.
+local function spend(name, budget, field)
+  if budget == '' or tonumber(call('HGET', day, field) or 0) < tonumber(budget) then return end
+  spent = '1'
+  local account_key = 'pool:account:' .. name
+  local was = call('HMGET', account_key, 'state', 'until')
+  if was[1] == 'stopped' or (was[1] == 'parked' and (tonumber(was[2]) == 0 or tonumber(was[2]) >= day_ends)) then
+    return
+  end
+  local why = string.format('the budget of %.2f USD for %s is used up', tonumber(budget) / 1000000000, date)
+  call('SADD', 'pool:accounts', name)
+  call('HSET', account_key, 'state', 'parked', 'until', stamp(day_ends), 'reason', why, 'source', 'budget', 'since',
+    stamp(NOW))
+  call('ZADD', 'pool:due', stamp(day_ends), 'account ' .. name)
+  event('account-parked', '', worker, '', name .. ': ' .. why)
+end
+spend(account, ARGV[5], 'account=' .. account .. ':nano')
+spend('*', ARGV[6], 'all=all:nano')
+return {'ok', failed, spent}
 '''
 
 LUA['checked.lua'] = r'''-- include: base stats worker task
@@ -8749,6 +9367,16 @@ end
 return out
 '''
 
+LUA['today.lua'] = r'''-- include: base
+-- Say which day it is where the operators are: costs are booked by day, and a day's budget ends with it.
+-- ARGV: 1 leader's token, 2 date (YYYY-MM-DD), 3 when it ends (seconds since 1970)
+-- Returns {'ok'} or {'not-leader'}.
+if call('GET', 'pool:leader') ~= ARGV[1] then return {'not-leader'} end
+if call('HGET', 'pool:day', 'date') ~= ARGV[2] then event('today', '', '', '', ARGV[2]) end
+call('HSET', 'pool:day', 'date', ARGV[2], 'ends', ARGV[3])
+return {'ok'}
+'''
+
 LUA['told.lua'] = r'''-- include: base worker
 -- A session is handed the messages that wait for it (pool:words:<worker>), and says so when it has them. Of
 -- two hooks that ask at once one is given them; should it end before it has said so, they are given again.
@@ -8857,11 +9485,12 @@ return {'ok', status}
 
 LUA['unpark.lua'] = r'''-- include: base worker
 -- A parked worker goes on.
--- ARGV: 1 worker, 2 epoch ('' the current one)
+-- ARGV: 1 worker, 2 epoch ('' the current one), 3 '1' unless it waits because it asked to
 -- Returns {'unparked'}, {'not-parked'} or {'gone'}.
 local worker = ARGV[1]
 if not caller(worker, ARGV[2]) then return {'gone'} end
 touch(worker)
+if ARGV[3] == '1' and call('HGET', worker_key(worker), 'parked_by') == '' then return {'not-parked'} end
 awake(worker)
 if not end_park(worker, 'unparked') then return {'not-parked'} end
 event('unparked', call('HGET', worker_key(worker), 'claim') or '', worker, '', '')
