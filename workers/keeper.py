@@ -70,6 +70,7 @@ class Keeper:
 
         Raises:
             RedisAway: The line broke.
+            ReplyError: Redis will not have it.
         """
         end = time.monotonic() + seconds
 
@@ -91,9 +92,11 @@ class Keeper:
         call = ("BLPOP", f"pool:call:{self.caller.worker}", f"{max(0.05, end - time.monotonic()):.3f}")
         try:
             # Redis ends the block by itself; two seconds more, then the line is taken for dead.
-            self.connection.wait_command(seconds + 2, ready, *call)
+            reply = self.connection.wait_command(seconds + 2, ready, *call)
         except wire.Cancelled:
             return
+        if isinstance(reply, wire.ReplyError):
+            raise reply
 
     def _died_within(self, seconds: float) -> bool:
         if self.watch.fd < 0:  # no pidfd, no kqueue: look once a second

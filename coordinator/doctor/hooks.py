@@ -43,6 +43,12 @@ def installed(patient: Patient) -> Iterator[Finding]:
                 else "sessions with COORD_WORKER=1 are workers"
             )
             yield ok(f"{scope.path}: {who}")
+    plugin = _plugin(patient)
+    if plugin:
+        yield ok(
+            f"{plugin} enables the plugin: sessions with COORD_WORKER=1 (or its option worker) are workers"
+        )
+        return
     project = patient.home.parent
     elsewhere = project != Path.cwd() and list(project.glob(".claude/settings*.json"))
     if not there and elsewhere:
@@ -52,6 +58,17 @@ def installed(patient: Patient) -> Iterator[Finding]:
             "no hooks are installed, for this folder or for you: no session is a worker here",
             "coord hooks install --worker (where no sessions are to run: coord doctor --skip hooks,client)",
         )
+
+
+def _plugin(patient: Patient) -> str:
+    """The settings file that switches the Claude Code plugin on; '' where none does."""
+    by_name = {scope.name: scope for scope in patient.scopes}
+    for name in _ORDER:
+        enabled = by_name[name].value.get("enabledPlugins")
+        for plugin, on in enabled.items() if isinstance(enabled, dict) else ():
+            if str(plugin).partition("@")[0] == "coord":
+                return str(by_name[name].path) if on else ""
+    return ""
 
 
 def allowed(patient: Patient) -> Iterator[Finding]:

@@ -34,6 +34,16 @@ def test_none_are_installed(well: Well) -> None:
     well.finds("hooks.installed", seen="no hooks are installed", remedy="coord hooks install --worker")
 
 
+def test_the_plugin_will_do(well: Well) -> None:
+    well.coord("hooks", "uninstall")
+    well.settings_file.parent.mkdir(exist_ok=True)
+    well.settings_file.write_text('{"enabledPlugins": {"coord@anywhere": true, "other@x": 1}}')
+    said = well.finds_nothing(*HOOKS)
+    assert any("enables the plugin" in each["seen"] for each in said)
+    well.settings_file.write_text('{"enabledPlugins": {"coord@anywhere": false}}')
+    well.finds("hooks.installed", seen="no hooks are installed", remedy="coord hooks install --worker")
+
+
 def test_one_is_missing(well: Well) -> None:
     change(well, lambda value: value["hooks"].pop("Stop"))
     well.finds("hooks.installed", seen="the Stop hook is missing", remedy="coord hooks install --worker")
