@@ -144,7 +144,7 @@ class Keeper:
         # owner, so that nobody takes a live one for dead.
         self._tell(answer)
         session_id = str(self.session.data.get("session_id", ""))
-        session = enroll(self.settings, self.pool, self.session.pid, session_id, _here())
+        session = enroll(self.settings, self.pool, self.session.pid, session_id, _here(), again=True)
         if session is None:
             return True  # it died just now: the watch will say so
         self.caller = session.caller

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pool.errors import EXIT_FAILED, CoordError, UsageError
 from pool.settings import Settings
 from workers.supervise import health as health_file
 from workers.supervise import options as supervise
+from workers.supervise import relay, session
 from workers.supervise.supervisor import Supervisor
 
 name_option = click.option(
@@ -86,8 +88,12 @@ def run(project: str, name: str, tmux: str, **given: Any) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name one with --project or COORD_PROJECT")
     options = _options(settings, _name(name), folder, given)
+    session.require(options.mode, settings, options.workers)
+    log: Callable[[str], None] = common.log
+    if options.mode == "terminal" and not settings.tmux:
+        log = relay.aside(log, health_file.folder(settings.home, options.name) / "supervisor.log")
     try:
-        supervisor = Supervisor(options, common.log)
+        supervisor = Supervisor(options, log)
         if not options.shared:
             for slot in supervisor.slots:
                 _install(settings, supervisor.config(slot))

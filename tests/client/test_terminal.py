@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import redis
 from tests.client import models
 from tests.client.api import Api
 from tests.client.client import Home
+from tests.client.terminal import Terminal
 from tests.client.test_stream import COORD, PATIENCE, attempts, becomes, happened
 from tests.session import eventually
 
@@ -144,3 +146,31 @@ def test_a_session_that_was_let_go_is_ended_and_started_again_for_the_next_task(
     supervisor.send_signal(signal.SIGTERM)
     assert supervisor.wait(PATIENCE) == 0
     assert not panes.run("list-windows", "-a")
+
+
+@pytest.mark.settings(idle_limit="6s")
+def test_in_the_supervisor_s_own_terminal_which_it_gives_back_as_it_was(
+    api: Api, home: Home, conn: redis.Redis, submit: Submit
+) -> None:
+    api.script(models.worker(), key=home.key)
+    worker = shlex.join([*COORD, "worker", "run", "--mode", "terminal", "--name", "w1"])
+    line = f"{worker} --permission-mode default; echo code $?; stty -a | grep -ow -e -*icanon; sleep 100"
+    terminal = Terminal(["sh", "-c", line], home.project, home.environ(COORD_CLAUDE=home.program))
+    home.terminals.append(terminal)
+    task = submit("run: true")
+    becomes(conn, task, "finished")
+    terminal.wait("waiting for tasks")
+    # Esc frees the prompt from the waiting hook; a person's prompt, and the next task.
+    terminal.key("Escape")
+    eventually(lambda: field(conn, "state") == "interrupted", PATIENCE)
+    terminal.type("are you there?")
+    api.wait(lambda request: "are you there?" in request.new())
+    task = submit("run: true")
+    becomes(conn, task, "finished")
+    # Let go, it is ended when nobody types; the supervisor waits in the terminal.
+    eventually(lambda: field(conn, "state") == "stopped", PATIENCE)
+    assert len(happened(conn, "registered")) == 1
+    terminal.type("/exit")
+    seen = terminal.wait("icanon")
+    assert "you have left the session" in seen and "code 0" in seen and "-icanon" not in seen
+    eventually(lambda: not home.processes(home.program), PATIENCE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 import redis
 
 from coordinator import triggers
-from pool import enroll, model, needs, profile
+from pool import compiled, enroll, model, needs, profile
+from pool import settings as settings_module
 from pool.claim import Caller
 from pool.errors import UsageError
 from pool.scripts import Pool
@@ -214,3 +216,23 @@ def test_how_a_session_is_run_is_told_by_its_environment(monkeypatch: pytest.Mon
     monkeypatch.setenv("COORD_MODE", "other")
     monkeypatch.setenv("COORD_SUPERVISED", "not a name")
     assert (enroll.mode(), enroll.supervisor()) == ("", "")
+
+
+def test_whoever_keeps_a_session_registers_it_again_as_it_was(
+    settings: Settings, pool: Pool, conn: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(settings_module.compile_settings(settings))
+    environ = {"COORD_WORKER_ID": "w1", "COORD_MODE": "stream", "COORD_SUPERVISED": "s",
+               "COORD_PROFILE": OPUS.name, "COORD_QUEUES": "rare"}  # fmt: skip
+    own = compiled.Compiled(path, settings_module.compile_values(settings), environ)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            for again in (False, True):
+                given = compiled.load(path) if again else own
+                made = enroll.enroll(given, pool, process.pid, "id", "/", None if again else environ, again)
+                assert made is not None and made.caller.worker == "w1"
+                found: Any = conn.hmget("pool:worker:w1", "mode", "supervisor", "offers", "queues", "cwd")
+                assert found == [b"stream", b"s", f"profile:{OPUS.name}".encode(), b"rare", b"/"]
+                pool.deregister(made.caller, died=True, why="given up on")
+        finally:
+            process.kill()

@@ -229,6 +229,25 @@ def test_bad_usage_is_one_line(supervise: Callable[..., Supervisor], tmp_path: P
     lost = supervise("w2", played=False, COORD_CLAUDE="/nowhere/claude")
     assert lost.process.wait(PATIENCE) == 2
     assert "no program '/nowhere/claude'" in lost.said and lost.said.count("\n") == 1
+    for words, why in (
+        (["--mode", "terminal"], "needs a terminal: start it in one, or use --tmux"),
+        (["--mode", "terminal", "-n", "2"], "one terminal shows one session"),
+        (["--tmux", "a:b"], "'a:b' is not a name for tmux"),
+    ):
+        done = subprocess.run(
+            [*COORD, "worker", "run", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 2 and why in done.stderr and done.stderr.count("\n") == 1, done
+    without = tmp_path / "without"
+    without.mkdir()
+    (without / "claude_agent_sdk.py").write_text("raise ImportError('it is not installed')")
+    done = subprocess.run(
+        [*COORD, "worker", "run", "--mode", "stream"], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(without)},
+    )  # fmt: skip
+    assert done.returncode == 2 and "pip install 'coord[claude]'" in done.stderr, done
+    assert done.stderr.count("\n") == 1
     missing = subprocess.run(
         [*COORD, "worker", "health", "--name", "nobody"], capture_output=True, text=True, check=False
     )

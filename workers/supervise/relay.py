@@ -31,6 +31,33 @@ _BEGIN = [sys.executable, "-I", "-S", str(Path(__file__).with_name("begin.py")),
 _RESET = b"\x1b[?1049l\x1b[?1000;1002;1003;1004;1006;2004l\x1b[<u\x1b[0m\x1b[?25h\r\n"
 
 
+#: The relay that has the terminal.
+_shown: list[Relay] = []
+
+
+def require() -> None:
+    """Make sure that there is a terminal.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if not (os.isatty(0) and os.isatty(1)):
+        raise UsageError("--mode terminal needs a terminal: start it in one, or use --tmux")
+
+
+def aside(log: Callable[[str], None], path: Path) -> Callable[[str], None]:
+    """A log for people that does not write over a session: while one is shown, its lines go to a file."""
+
+    def write(line: str) -> None:
+        if not _shown:
+            log(line)
+            return
+        with suppress(OSError), path.open("a", encoding="utf-8") as file:  # (lost on a full disk)
+            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {line}\n")
+
+    return write
+
+
 class Relay:
     """A program in a terminal of its own, shown in ours until it ends."""
 
@@ -40,8 +67,7 @@ class Relay:
         Raises:
             UsageError: This is no terminal, or the program did not start.
         """
-        if not (os.isatty(0) and os.isatty(1)):
-            raise UsageError("--mode terminal needs a terminal: start it in one, or use --tmux")
+        require()
         self._before = termios.tcgetattr(0)
         self._master, slave = os.openpty()
         self._resize()
@@ -60,6 +86,7 @@ class Relay:
         self._wake, self._ring = os.pipe()
         self._winch = _on_resize(self._ring)
         tty.setraw(0)
+        _shown.append(self)
         self._thread = threading.Thread(target=self._pass_on, name="terminal", daemon=True)
         self._thread.start()
 
@@ -77,6 +104,7 @@ class Relay:
         _restore_resize(self._winch)
         termios.tcsetattr(0, termios.TCSADRAIN, self._before)
         os.write(1, _RESET)
+        _shown.remove(self)
         for fd in (self._master, self._wake, self._ring):
             os.close(fd)
 

@@ -70,6 +70,26 @@ class Session(Protocol):
         """It has ended: let go of what it took."""
 
 
+def require(mode: str, settings: Settings, workers: int) -> None:
+    """Make sure that sessions can be run so here.
+
+    Raises:
+        UsageError: They cannot; the message says what is missing.
+    """
+    if mode == "hook":
+        return
+    if settings.played:
+        raise UsageError(f"--mode {mode}: a played session (COORD_PLAYED) runs in hook mode only")
+    if mode == "stream":
+        from workers.supervise import sdk
+
+        sdk.require()
+    else:
+        from workers.supervise import terminal
+
+        terminal.require(settings, workers)
+
+
 def start(mode: str, launch: Launch) -> Session:
     """Start a session.
 

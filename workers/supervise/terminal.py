@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import Protocol
 
 from pool import clock, process
-from pool.errors import CoordError
+from pool.errors import CoordError, UsageError
+from pool.settings import Settings
 from workers import child
-from workers.supervise import turns
-from workers.supervise.relay import Relay
+from workers.supervise import relay, turns
 from workers.supervise.session import Frame, Launch
 from workers.supervise.slot import PROMPT
 from workers.supervise.tmux import Tmux, typed
@@ -26,6 +26,20 @@ HANDS_OFF = 60.0
 
 #: A session asks its terminal some questions when it starts (seconds): the answers are no keys.
 _STARTS = 20.0
+
+
+def require(settings: Settings, workers: int) -> None:
+    """Make sure that there is a place for them.
+
+    Raises:
+        UsageError: There is no tmux, or no terminal.
+    """
+    if settings.tmux:
+        Tmux(settings.tmux_socket, settings.tmux, "")
+    elif workers > 1:
+        raise UsageError("--mode terminal: one terminal shows one session; use --tmux for several workers")
+    else:
+        relay.require()
 
 
 class _Place(Protocol):
@@ -128,10 +142,11 @@ class _Window:
 
 
 class _Here:
-    """The terminal that the supervisor was started in."""
+    """The terminal that the supervisor was started in. Who leaves its session by hand leaves that, too."""
 
     def __init__(self, launch: Launch, argv: list[str]) -> None:
-        self._relay = Relay(argv, launch.cwd, launch.environ)
+        self._launch = launch
+        self._relay = relay.Relay(argv, launch.cwd, launch.environ)
         self.pid = self._relay.process.pid
 
     def type(self, text: str) -> None:
@@ -145,3 +160,6 @@ class _Here:
 
     def close(self) -> None:
         self._relay.close()
+        if self.poll() == 0:  # (a session that the supervisor ends ends by a signal)
+            self._launch.log("you have left the session: the supervisor ends, too")
+            os.kill(os.getpid(), signal.SIGTERM)
