@@ -2669,6 +2669,7 @@ from pool.errors import CoordError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from pool.compiled import Compiled
     from pool.scripts import Pool
@@ -2680,12 +2681,13 @@ MODES = ("hook", "stream", "terminal")
 
 def enroll(
     settings: Compiled, pool: Pool, pid: int, session_id: str, cwd: str,
-    environ: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None, again: bool = False,
 ) -> local.Session | None:  # fmt: skip
     """Register a process as a worker, note it on disk and start its keeper; None if the process is gone.
 
     A name that belongs to another live process gets a suffix. ``environ`` is the session's environment
-    (default: this process has the same).
+    (default: this process has the same). With ``again`` it is registered as it was before, if it was: whoever
+    keeps a session need not know its environment.
 
     Raises:
         RedisAway: Redis did not answer.
@@ -2699,12 +2701,16 @@ def enroll(
     env = os.environ if environ is None else environ
     host = host_name()
     name = str(session.data.get("worker") or "") or given_name(env) or f"{host}-{pid}"
-    values = settings.values
+    before = session.data.get("terms") if again else None
+    terms = before if isinstance(before, dict) else _terms(settings.values, env)
+    if again:
+        cwd = str(session.data.get("cwd") or cwd)
+    versions = (settings.rq_version, sys.version.split()[0], __version__)
     for _ in range(5):
         verdict, caller = pool.register(
-            name, process_key, session_id, host, pid, values["queues"], values["idle_limit"],
-            values["max_tasks"], cwd, (settings.rq_version, sys.version.split()[0], __version__),
-            needs.offered(values, env), str(values["account"]), mode(env), supervisor(env),
+            name, process_key, session_id, host, pid, terms["queues"], terms["idle_limit"],
+            terms["max_tasks"], cwd, versions, terms["offers"], terms["account"], terms["mode"],
+            terms["supervisor"],
         )  # fmt: skip
         if verdict != "taken":
             break
@@ -2713,12 +2719,21 @@ def enroll(
         raise CoordError(f"no free name like {name} for this worker")
     session.save(
         worker=caller.worker, epoch=caller.epoch, session_id=session_id or session.data.get("session_id", ""),
-        stopped=False, verdict=verdict, cwd=session.data.get("cwd") or cwd,
+        stopped=False, verdict=verdict, terms=terms, cwd=session.data.get("cwd") or cwd,
     )  # fmt: skip
     if not session.handed():
         session.hand("", usage.moment(time.time()))  # what a transcript has from before is not this session's
     session.data["keeper"] = session.ensure_keeper(settings.path, environ)
     return session
+
+
+def _terms(values: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
+    """What a session with these settings and this environment is registered with."""
+    return {
+        "queues": values["queues"], "idle_limit": values["idle_limit"], "max_tasks": values["max_tasks"],
+        "offers": needs.offered(values, env), "account": str(values["account"]), "mode": mode(env),
+        "supervisor": supervisor(env),
+    }  # fmt: skip
 
 
 def given_name(environ: Mapping[str, str] | None = None) -> str:
@@ -6655,7 +6670,7 @@ class Keeper:
         # owner, so that nobody takes a live one for dead.
         self._tell(answer)
         session_id = str(self.session.data.get("session_id", ""))
-        session = enroll(self.settings, self.pool, self.session.pid, session_id, _here())
+        session = enroll(self.settings, self.pool, self.session.pid, session_id, _here(), again=True)
         if session is None:
             return True  # it died just now: the watch will say so
         self.caller = session.caller

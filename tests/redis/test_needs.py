@@ -26,7 +26,7 @@ def take(pool: Pool, me: Caller) -> str:
     handed = pool.claim(me).handed
     if handed is None:
         return ""
-    pool.complete(me, handed.claim, "null")
+    pool.complete(me, handed.claim, "null", passed=True)
     return handed.claim.task_id
 
 
@@ -61,7 +61,7 @@ def test_what_lies_behind_tasks_that_it_may_not_have_is_found_by_and_by(
     assert looks[0].more and looks[0].idle_left < 1, "its hook comes back at once"
     handed = looks[2].handed
     assert handed is not None and handed.claim.task_id == "deep"
-    pool.complete(me, handed.claim, "null")
+    pool.complete(me, handed.claim, "null", passed=True)
     submit(id="deep-2")
     assert take(pool, program) == "deep-2", "a program asks once, and is not told that there is nothing"
     found = [pool.claim(me, "new").more for _ in range(8)]
