@@ -65,6 +65,7 @@ class Home:
         self.mark = uuid.uuid4().hex
         self.sessions: list[Headless] = []
         self.terminals: list[Terminal] = []
+        self.started: list[subprocess.Popen[bytes]] = []
         self.trust(self.folder)
         self.allow("Bash")
 
@@ -109,10 +110,12 @@ class Home:
         """A command that goes on (`coord worker run`); its output goes to a file beside the project."""
         log = self.folder / f"{Path(argv[0]).name}-{uuid.uuid4().hex[:6]}.log"
         with log.open("wb") as file:
-            return subprocess.Popen(
+            made = subprocess.Popen(
                 argv, cwd=self.project, env=self.environ(**env), stdin=subprocess.DEVNULL, stdout=file,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
+        self.started.append(made)
+        return made
 
     # -- sessions --------------------------------------------------------------------------------------
 
@@ -170,6 +173,8 @@ class Home:
             left = self.processes()
         for session in self.sessions:
             session.close()
+        for each in self.started:
+            each.wait(10)
         assert not left, left
 
 

@@ -6,12 +6,7 @@ from typing import Any
 
 import redis
 
-from pool import scripts
-from pool.claim import Caller, Claim
-from tests.client import models, replies
-from tests.client.api import Request, Script
 from tests.client.client import Home
-from tests.client.replies import Reply
 from tests.session import eventually
 
 #: What the client says when it ends a turn by force.
@@ -70,18 +65,6 @@ def events(conn: redis.Redis, kind: str, task: str = "") -> int:
     found: list[Any] = conn.xrange("pool:events") or []
     rows = [fields for _, fields in found]
     return sum(row[b"type"].decode() == kind and task in ("", row[b"task"].decode()) for row in rows)
-
-
-def done_without_tools(pool: scripts.Pool, conn: redis.Redis, worker: str) -> Script:
-    """A model that uses no tool; what it is handed is completed from outside its session."""
-
-    def script(request: Request) -> Reply:
-        given = models.task(request)
-        if given is not None and status(conn, given.id) == "started":
-            pool.complete(Caller(worker, field(conn, worker, "epoch")), Claim.parse(given.claim), '"said"')
-        return replies.text("Said." if given is not None else "There is no task.")
-
-    return script
 
 
 def complaints(home: Home) -> str:
