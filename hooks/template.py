@@ -72,22 +72,22 @@ class Wanted:
 
     def command(self, spec: Spec) -> str:
         """The line that the client gives to ``sh``."""
+        # An ordinary session pays for a shell, and not for an interpreter.
+        option = f"${{{plugged.OPTION}WORKER:-}}" if self.plugin else ""
+        ordinary = f"case \"${{COORD_WORKER:-{option}}}\" in ''|0|false|no|off) exit 0;; esac"
         if self.plugin:
-            # An ordinary session pays for a shell, and not for an interpreter.
-            chosen = f'"${{COORD_WORKER:-${{{plugged.OPTION}WORKER:-}}}}"'
-            ordinary = f"case {chosen} in ''|0|false|no|off) exit 0;; esac"
             there = "command -v python3 >/dev/null || exit 0"
             return f'{ordinary}; {there}; exec python3 -I -S "${{CLAUDE_PLUGIN_ROOT}}"/{PLUGIN}'
-        option = " --worker" if self.worker else ""
+        first, option = ("", " --worker") if self.worker else (f"{ordinary}; ", "")
         if self.copy:
             # It goes to version control, where no absolute path of an interpreter belongs.
             file = f'"$CLAUDE_PROJECT_DIR"/{COPY}'
             there = f"[ -f {file} ] && command -v python3 >/dev/null"
-            return f"{there} || exit 0; exec python3 -I -S {file}{option}"
+            return f"{first}{there} || exit 0; exec python3 -I -S {file}{option}"
         python = shlex.quote(self.python)
         file = shlex.quote(os.path.join(self.root, "hooks", f"{spec.file}.py"))
         return (
-            f"[ -x {python} ] && [ -f {file} ] || exit 0; "
+            f"{first}[ -x {python} ] && [ -f {file} ] || exit 0; "
             f"exec {python} -I -S {file} --compiled {shlex.quote(self.compiled)}{option}"
         )
 

@@ -687,7 +687,27 @@ def test_lost_settings_are_compiled_anew_by_the_hooks_own_interpreter(
     compiled = tmp_path / "home" / "compiled.json"
     compiled.unlink()
     command = commands(project / ".claude" / "settings.json")["PostToolUse"]
-    assert run(command) == (0, "", "") and compiled.is_file()
+    assert run(command, COORD_WORKER="1") == (0, "", "") and compiled.is_file()
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_session_that_is_no_worker_starts_no_interpreter(copy: bool, tmp_path: Path) -> None:
+    """Unless the scope makes every session a worker: then it is the hook that knows."""
+    started, python = tmp_path / "started", tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\ntouch {started}\n")
+    python.chmod(0o755)
+    (tmp_path / template.COPY).parent.mkdir(parents=True)
+    (tmp_path / template.COPY).touch()
+    stop = next(spec for spec in template.SPECS if spec.event == "Stop")
+    env = {"CLAUDE_PROJECT_DIR": str(tmp_path), "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    for worker, given in ((False, {}), (False, {"COORD_WORKER": "0"}), (False, {"COORD_WORKER": "no"})):
+        wanted = template.Wanted("/c.json", worker=worker, copy=copy, python=str(python))
+        assert run(wanted.command(stop), **env, **given) == (0, "", "") and not started.exists()
+    for worker, given in ((False, {"COORD_WORKER": "1"}), (True, {})):
+        wanted = template.Wanted("/c.json", worker=worker, copy=copy, python=str(python))
+        assert run(wanted.command(stop), **env, **given)[0] == 0 and started.exists()
+        started.unlink()
 
 
 def test_a_shim_is_passed_over_for_the_binary_behind_it(
