@@ -238,7 +238,9 @@ class Stop:
         self.session.told()  # a word about an earlier task would only confuse
         self._hand(handed.claim.task_id)
         found = self.hook.messages(self.session, WITH_A_TASK)
-        if runtime.say(block(handed, found.text if found is not None else "")):
+        said = runtime.say(block(handed, found.text if found is not None else ""))
+        # (A session that was killed may still have taken the words: while it dies, its pipe is open.)
+        if said and self.waiter.watch.alive():
             self.hook.confirm(self.session.caller, handed.claim)
             if found is not None:
                 self.hook.told(self.session, found)

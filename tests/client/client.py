@@ -57,7 +57,7 @@ class Home:
     def __init__(self, folder: Path, api: Api) -> None:
         self.folder, self.project = folder / "person", folder / "project"
         self.project.mkdir(parents=True)
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         self.program = program()
         self.api = api
         #: Tells this home's requests from others' (`api.script(..., key=home.key)`).

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -33,6 +32,8 @@ from tests.session import eventually
 
 #: Tasks after which a session is recycled.
 PER_SESSION = 10
+#: Sessions without a supervisor, which are never recycled.
+PLAIN = 2
 #: Seconds for which the network is cut.
 CUT = 3.0
 #: No supervisor or keeper may grow by so much (bytes).
@@ -99,24 +100,24 @@ class Endurance:
         self.server = Server(folder / "redis", appendonly=True)
         self.memory: dict[int, Memory] = {}
         self.ended = threading.Event()
-        self.supervisors: list[subprocess.Popen[bytes]] = []
 
     def run(self) -> Outcome:
         with self.server, Api() as api:
             proxy = Proxy(self.server.port)
             os.environ["COORD_REDIS_URL"], os.environ["COORD_HOME"] = proxy.url, str(self.folder / "home")
-            home = Home(self.folder, api)
-            # (The gauge only looks: it must not be in the way of the model.)
-            gauge = threading.Thread(target=self._gauge, args=(home,), daemon=True)
+            # Supervised sessions, kept by their supervisor; and some with keepers of their own.
+            homes = Home(self.folder / "supervised", api), Home(self.folder / "plain", api)
+            gauge = threading.Thread(target=self._gauge, args=homes, daemon=True)
             try:
-                return self._run(home, api, proxy, gauge)
+                return self._run(*homes, api, proxy, gauge)
             finally:
                 self.ended.set()
                 gauge.join(10)
-                home.close()
+                for home in homes:
+                    home.close()
                 proxy.close()
 
-    def _run(self, home: Home, api: Api, proxy: Proxy, gauge: threading.Thread) -> Outcome:
+    def _run(self, home: Home, plain: Home, api: Api, proxy: Proxy, gauge: threading.Thread) -> Outcome:
         api.script(models.worker(joined=True))
         lines = [
             json.dumps({"id": f"t{n}", "prompt": f"Task {n}.\nrun: echo t{n} >> runs.txt"})
@@ -129,9 +130,10 @@ class Endurance:
         settings = {
             "COORD_CLAUDE": home.program, "COORD_MAX_TASKS": str(PER_SESSION), "COORD_IDLE_LIMIT": "20s",
         }  # fmt: skip
-        for number in range(self.workers):
-            name = f"w{number}"
-            self.supervisors.append(home.start("coord", "worker", "run", "--name", name, **settings))
+        supervisor = home.start("coord", "worker", "run", "--name", "w", "-n", str(self.workers), **settings)
+        plain.run("coord", "hooks", "install", "--scope", "user", "--worker")
+        for number in range(PLAIN):
+            plain.open("Work for the pool.", COORD_WORKER_ID=f"plain-{number}")
         gauge.start()
         with redis.Redis.from_url(self.server.url) as conn:
             self._until(conn, 0.2)
@@ -143,11 +145,18 @@ class Endurance:
             self._cut(proxy, "silent")
             self._until(conn, 1.0)
             seconds = time.monotonic() - began
-            codes = self._end(coordinator)
-            outcome = self._outcome(conn, home, seconds)
+            for session in plain.sessions:
+                session.kill(signal.SIGTERM)
+            supervisor.send_signal(signal.SIGTERM)
+            coordinator.send_signal(signal.SIGTERM)
+            codes = [each.wait(60) for each in (supervisor, coordinator)]
+            for session in plain.sessions:
+                session.end(30)
+            outcome = self._outcome(conn, (home, plain), seconds)
         outcome.requests, outcome.codes = api.count(), codes
         outcome.sessions = len({each.session for each in api.seen()})
-        outcome.left = sorted(home.processes().values())
+        eventually(lambda: not home.processes("keeper.py") | plain.processes("keeper.py"), 20, "keepers end")
+        outcome.left = sorted((home.processes() | plain.processes()).values())
         return outcome
 
     def _until(self, conn: redis.Redis, share: float) -> None:
@@ -160,30 +169,22 @@ class Endurance:
         self.ended.wait(CUT)
         proxy.cut = ""
 
-    def _end(self, coordinator: subprocess.Popen[bytes]) -> list[int]:
-        for each in self.supervisors:
-            each.send_signal(signal.SIGTERM)
-        codes = [each.wait(60) for each in self.supervisors]
-        coordinator.send_signal(signal.SIGTERM)
-        return [*codes, coordinator.wait(30)]
-
-    def _outcome(self, conn: redis.Redis, home: Home, seconds: float) -> Outcome:
+    def _outcome(self, conn: redis.Redis, homes: tuple[Home, ...], seconds: float) -> Outcome:
         outcome = Outcome(self.tasks, seconds, memory=list(self.memory.values()))
         rows: list[Any] = conn.xrange("pool:events") or []
         commits = Counter(row[b"task"].decode() for _, row in rows if row[b"type"] == b"finished")
-        runs = Counter((home.project / "runs.txt").read_text().split())
+        runs = Counter(" ".join((home.project / "runs.txt").read_text() for home in homes).split())
         for number in range(self.tasks):
             found: Any = conn.hget(f"rq:job:t{number}", "status")
             outcome.states[found.decode() if found else "gone"] += 1
             outcome.commits[commits[f"t{number}"]] += 1
             outcome.runs[runs[f"t{number}"]] += 1
-        eventually(lambda: not home.processes("keeper.py"), 20, "the keepers end with their sessions")
         return outcome
 
-    def _gauge(self, home: Home) -> None:
+    def _gauge(self, *homes: Home) -> None:
         """Sample supervisors and keepers once a second."""
         while not self.ended.wait(1.0):
-            for pid, line in home.processes().items():
+            for pid, line in [each for home in homes for each in home.processes().items()]:
                 what = "keeper" if "keeper.py" in line else "supervisor" if " worker run" in line else ""
                 held = resident(pid) if what else 0
                 if not held:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.client.endurance import GROWTH, Endurance
 
-TASKS, WORKERS = 200, 4
+TASKS, WORKERS = 200, 3
 
 
 @pytest.mark.timeout(420)
@@ -22,6 +22,6 @@ def test_tasks_are_committed_once_whatever_breaks_and_nothing_grows(
     assert (outcome.states, outcome.commits) == ({"finished": TASKS}, {1: TASKS})
     assert outcome.runs[0] == 0
     assert outcome.sessions >= TASKS / 10  # they were recycled
-    assert outcome.count("supervisor") >= 1 and outcome.count("keeper") >= 5
+    assert outcome.count("supervisor") >= 1 and outcome.count("keeper") >= 2
     assert max(outcome.grown("supervisor"), outcome.grown("keeper")) * 2**20 < GROWTH
     assert set(outcome.codes) == {0} and not outcome.left
