@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -87,16 +87,22 @@ def files(folder: Path) -> list[Path]:
     return [*found, newest] if newest.exists() else found
 
 
-def entries(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a log file; a line that was cut off is none."""
+def read(path: Path, inode: int = 0, at: int = 0) -> tuple[list[dict[str, Any]], int, int]:
+    """The entries of a file (from where it was left, if it is that one still), its inode, and where they end.
+
+    A line that is not whole yet is left for the next time; one that is no entry is passed over.
+    """
     try:
         with path.open("rb") as file:
-            for line in file:
-                entry = parse(line)
-                if entry is not None:
-                    yield entry
+            now = os.fstat(file.fileno()).st_ino
+            start = at if now == inode else 0
+            file.seek(start)
+            data = file.read()
     except FileNotFoundError:
-        return  # it was the oldest, and is gone
+        return [], inode, at  # it was the oldest, and is gone
+    whole = data.rpartition(b"\n")[0]
+    found = [entry for line in whole.splitlines() if (entry := parse(line)) is not None]
+    return found, now, start + (len(whole) + 1 if whole else 0)
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
