@@ -413,7 +413,7 @@ class Pool:
 
     def summon(
         self, supervisor: str, queues: Sequence[str], seconds: float, session: str = "", offers: str = "",
-        refused: str = "",
+        refused: str = "", account: str = "",
     ) -> list[str]:  # fmt: skip
         """Whether to start a session, or how far that of process key ``session`` has come: summon.lua.
 
@@ -421,7 +421,14 @@ class Pool:
         supervisor's sessions offer (pool/needs.py), with `profile` where it starts them for any
         but those in ``refused``.
         """
-        return self.verdict("summon", supervisor, ",".join(queues), seconds, session, offers, refused)
+        return self.verdict(
+            "summon", supervisor, ",".join(queues), seconds, session, offers, refused, account
+        )
+
+    def supervise(self, supervisor: str, seconds: float, fields: dict[str, str]) -> None:
+        """Say how a supervisor fares, for so long at most (0: it has ended): supervise.lua."""
+        flat = [part for pair in fields.items() for part in pair]
+        self.verdict("supervise", supervisor, seconds, *flat)
 
     # -- the coordinator -----------------------------------------------------------------------------
 

@@ -105,6 +105,8 @@ class WorkerView:
     account: str
     mode: str
     supervisor: str
+    #: Seconds since it was registered.
+    age: float
 
 
 @dataclass
@@ -364,6 +366,35 @@ def workers(connection: redis.Redis, departed: bool = True) -> list[WorkerView]:
     return _workers(connection, [_text(raw) for raw in (*live, *gone)], now)
 
 
+def barred_workers(connection: redis.Redis) -> list[WorkerView]:
+    """Workers whose supervisor starts no session for them now, as workers in the state `broken`: by id."""
+    now = server_time(connection)
+    names: Any = connection.zrangebyscore("pool:supervisors", now, "+inf")
+    pipe = connection.pipeline(transaction=False)
+    for raw in names:
+        pipe.hgetall(f"pool:supervisor:{_text(raw)}")
+    found = []
+    for raw, fields in zip(names, pipe.execute(), strict=True):
+        f = _pairs(fields)
+        if not f.get("breaker"):
+            continue
+        for worker_id in _text(f.get("workers")).split(","):
+            if connection.zscore("pool:workers", worker_id) is None:
+                found.append(_barred(worker_id, _text(raw), f, now))
+    return sorted(found, key=lambda view: view.id)
+
+
+def _barred(worker_id: str, supervisor: str, f: dict[str, bytes], now: float) -> WorkerView:
+    nothing = dict.fromkeys(_WORKER_FIELDS)
+    known: dict[str, bytes | None] = {
+        name: f[name] for name in ("host", "pid", "mode", "account") if name in f
+    }
+    said = {"state": b"broken", "state_at": f.get("said_at"), "beat_at": f.get("said_at")}
+    view = _worker(worker_id, {**nothing, **known, **said, "evidence": f["breaker"]}, now)
+    view.supervisor, view.queues, view.idle_left = supervisor, [], None
+    return view
+
+
 def coordinators(connection: redis.Redis) -> list[CoordinatorView]:
     """Every coordinator that runs, the one that leads first."""
     leader = _text(connection.get("pool:leader"))
@@ -436,6 +467,7 @@ def _worker(worker_id: str, f: dict[str, bytes | None], now: float) -> WorkerVie
         registered_at=model.utc(number("registered_at")), coord=_text(f["coord"]),
         scripts=_whole(f["scripts"]) or 1, offers=_text(f["offers"]).split(),
         account=_text(f["account"]) or "default", mode=_text(f["mode"]), supervisor=_text(f["supervisor"]),
+        age=max(0.0, now - number("registered_at")) if f["registered_at"] else 0.0,
     )  # fmt: skip
 
 

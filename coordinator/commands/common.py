@@ -34,7 +34,7 @@ STYLES = {
     "queued": "cyan", "deferred": "magenta", "scheduled": "magenta", "started": "yellow", "finished": "green",
     "failed": "red", "canceled": "dim", "waiting": "cyan", "working": "yellow", "starting": "blue",
     "tool": "yellow", "compacting": "yellow", "parked": "magenta", "draining": "magenta", "stopped": "dim",
-    "dead": "red", "needs-you": "bold red", "interrupted": "red", "stuck": "red",
+    "dead": "red", "needs-you": "bold red", "interrupted": "red", "broken": "bold red", "stuck": "red",
 }  # fmt: skip
 
 #: A terminal of fewer columns gets fewer columns: what is left out stands under the title.

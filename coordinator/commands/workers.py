@@ -38,10 +38,10 @@ def workers(watch: bool, everyone: bool, limit: int | None, as_json: bool) -> No
     with common.opened() as ctx:
         if watch:
             live.watch(
-                ctx, as_json, partial(view.workers, ctx.connection, departed=everyone),
+                ctx, as_json, partial(_look, ctx, everyone),
                 lambda found: _show(found, limit), partial(_picture, ctx, limit),
             )  # fmt: skip
-        found = view.workers(ctx.connection, departed=everyone)
+        found = _look(ctx, everyone)
         if as_json:
             common.dump(found)
             return
@@ -53,6 +53,14 @@ def workers(watch: bool, everyone: bool, limit: int | None, as_json: bool) -> No
             common.warn("no coordinator runs, so nothing is reaped, scheduled or triggered: `coord serve`")
         for each in accounts.barred(ctx.connection):
             common.warn(accounts.line(each))
+
+
+def _look(ctx: common.Context, everyone: bool) -> list[view.WorkerView]:
+    """Workers, and those for which their supervisor can start no session now, in place of earlier ones."""
+    broken = view.barred_workers(ctx.connection)
+    ids = {each.id for each in broken}
+    there = view.workers(ctx.connection, departed=everyone)
+    return sorted([*(each for each in there if each.id not in ids), *broken], key=lambda each: each.id)
 
 
 def _show(found: list[view.WorkerView], limit: int | None) -> None:
@@ -107,13 +115,26 @@ def _table(found: list[view.WorkerView]) -> tuple[list[str], list[dict[str, Any]
             "heartbeat": f"{units.span(each.last_heartbeat)} ago",
             "idle left": "" if each.idle_left is None else units.span(each.idle_left),
             "task": f"{each.task} {each.title or ''}".strip() if each.task else "",
-            "evidence": each.evidence + _unread(each.messages), "host": f"{each.host}:{each.pid}",
+            "evidence": each.evidence + _unread(each.messages), "session": _session(each),
+            "host": f"{each.host}:{each.pid}",
         }
         for each in found
     ]  # fmt: skip
     if common.layout() == "wide":
         columns = [*columns[:5], "host", "task", "evidence"]
-    return columns, rows, "task", columns[6:] if common.layout() == "narrow" else ["evidence"]
+    under = columns[6:] if common.layout() == "narrow" else ["evidence"]
+    if any(row["session"] for row in rows):
+        columns, under = [*columns, "session"], [*under, "session"]
+    return columns, rows, "task", under
+
+
+def _session(each: view.WorkerView) -> str:
+    """How a supervised worker's session is run, whose quota it uses, and how long it has been there."""
+    if not each.mode:
+        return ""
+    account = f", account {each.account}" if each.account != "default" else ""
+    age = f", up {units.span(each.age)}" if each.age and each.state not in ("stopped", "dead") else ""
+    return f"{each.mode} mode{account}{age}"
 
 
 def _unread(messages: int) -> str:

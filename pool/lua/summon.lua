@@ -5,8 +5,9 @@
 -- ARGV: 1 supervisor (its slot), 2 its queues (comma-separated), 3 seconds that a session may take to come
 -- up, 4 '' to ask, 'off' to stand down (no session came of it), or the key of its session's process,
 -- 5 what its sessions offer: tokens, separated by spaces; 'profile': it starts them for any profile,
--- 6 profiles for which it starts none just now: tokens, separated by spaces
--- Returns {'start', needs, task} (the first task that it is started for), {'wait'}, {'off'}; of a session
+-- 6 profiles for which it starts none just now: tokens, separated by spaces, 7 the account of its sessions
+-- Returns {'start', needs, task} (the first task that it is started for), {'wait', why} (why none is started
+-- though tasks may wait: the account; or ''), {'off'}; of a session
 -- {'member', worker} once it has claimed or waited, {'coming', worker or ''} before.
 -- pool:coming:<queue>: "<supervisor> <needs>" of those whose session is on its way, by the moment until
 -- which that is believed.
@@ -103,7 +104,9 @@ for _, base in ipairs(bases) do
     call('SET', 'pool:ready:' .. base .. ':' .. token, me, 'EX', READY)
   end
 end
-if call('EXISTS', K.suspended) == 1 then return {'wait'} end
+if call('EXISTS', K.suspended) == 1 then return {'wait', ''} end
+local bar, _, why_barred = barred(ARGV[7])
+if bar then return {'wait', 'its account is ' .. bar .. ': ' .. (why_barred or '')} end
 for _, base in ipairs(bases) do
   if call('SISMEMBER', 'pool:paused', base) == 0 then
     call('ZREMRANGEBYSCORE', COMING .. base, '-inf', stamp(NOW))
@@ -125,4 +128,4 @@ for _, base in ipairs(bases) do
     end
   end
 end
-return {'wait'}
+return {'wait', ''}

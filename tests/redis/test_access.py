@@ -27,7 +27,8 @@ COORD = [sys.executable, "-P", "-m", "coordinator.cli"]
 #: The scripts that hooks, helpers, keepers and supervisors run.
 WORKER_SCRIPTS = (
     "account", "beat", "charge", "claim", "complete", "confirm", "deregister", "fail", "judge", "leave",
-    "note", "park", "prompt", "register", "release", "remind", "summon", "told", "tune", "unpark",
+    "note", "park", "prompt", "register", "release", "remind", "summon", "supervise", "told", "tune",
+    "unpark",
 )  # fmt: skip
 #: What a worker sends besides: it logs in, runs scripts, waits on its doorbell and on events, reads its
 #: parents' results.

@@ -114,12 +114,12 @@ def test_a_session_is_started_for_what_nobody_who_waits_may_have(
     def ask(name: str, offers: str) -> list[str]:
         return pool.summon(name, ("tasks",), 60.0, offers=offers)
 
-    assert ask("a", "") == ask("a", needs.CHECK) == ask("a", "profile") == ["wait"]
+    assert ask("a", "") == ask("a", needs.CHECK) == ask("a", "profile") == ["wait", ""]
     start = ["start", f"check {needs.PROFILE}{OPUS.name}", "t"]
     assert ask("a", "check profile") == start
-    assert ask("b", "check profile") == ["wait"]
+    assert ask("b", "check profile") == ["wait", ""]
     submit(id="u")
-    assert ask("b", "check profile") == ["wait"], "that one is left to the worker that waits"
+    assert ask("b", "check profile") == ["wait", ""], "that one is left to the worker that waits"
     submit(id="v")
     assert ask("b", "check profile") == ["start", "", "u"]
     assert pool.summon("a", ("tasks",), 60.0, "off") == ["off"]

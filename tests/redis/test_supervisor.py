@@ -39,7 +39,7 @@ def until(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
 class Supervisor:
     """A `coord worker run` as a process."""
 
-    def __init__(self, folder: Path, name: str, **env: str) -> None:
+    def __init__(self, folder: Path, name: str, *options: str, **env: str) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         project = folder / "project"
@@ -48,7 +48,7 @@ class Supervisor:
         self.environ |= env
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [*COORD, "worker", "run", "--name", name, "--project", str(project)],
+                [*COORD, "worker", "run", "--name", name, "--project", str(project), *options],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.environ,
             )  # fmt: skip
 

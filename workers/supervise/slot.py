@@ -57,6 +57,14 @@ class Slot:
         """Whether a session may be started here."""
         return self.session is None and not self._graves
 
+    @property
+    def idle(self) -> bool:
+        """Whether its session waits for a task, as a worker that has had its first."""
+        keep = self.keep
+        return bool(
+            keep is not None and keep.state == "waiting" and not keep.claim.task_id and not self.drained
+        )
+
     def begin(self, argv: list[str], environ: dict[str, str], secrets: list[str], asked: Profile) -> None:
         """Start a session.
 
@@ -120,6 +128,8 @@ class Slot:
             self.wear.see(frame)
             if self.turns.see(frame):
                 self._over_at = clock.mono()
+                # What the session's own hook makes of it, it does itself; why it will end is known here.
+                self.problem, self._hopeless = self.turns.blame() or (self.problem, self._hopeless)
         if heard and self.keep is not None and not self.keep.claim.task_id:
             self.owner.ask(self.keep.tend)
 
@@ -183,7 +193,7 @@ class Slot:
             self.problem, self._hopeless = then.why, then.hopeless
             if then.what == "fail":
                 self.owner.ask(lambda: self._of_claim(
-                    lambda: self.owner.pool.fail(keep.caller, keep.claim, then.why, retry=not then.hopeless)
+                    lambda: self.owner.pool.fail(keep.caller, keep.claim, then.why, retry=False)
                 ))  # fmt: skip
             elif then.what == "give-back":
                 self._give_back(then.why, counted=not then.hopeless)

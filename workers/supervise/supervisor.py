@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pool import clock, compiled, keys, needs, payload, profile, scripts, wire
+from pool import clock, compiled, enroll, keys, needs, payload, profile, scripts, wire
 from pool import settings as settings_module
 from pool.errors import RedisAway, UsageError
 from pool.profile import Profile
@@ -30,6 +30,11 @@ from workers.supervise.slot import COMING, Slot
 from workers.supervise.watching import Watcher
 
 _T = TypeVar("_T")
+
+#: So often (seconds) a session that only waits is asked whether it stands in another's way.
+_ROOM = 1.0
+#: What it says to the pool of itself is believed for so long (seconds); it says it again in good time.
+_BELIEVED, _SAYS = 20.0, 5.0
 
 
 class Supervisor:
@@ -60,8 +65,13 @@ class Supervisor:
         self._away, self._reached, self._silent = "", clock.mono(), False
         #: Why no session can be started at all ('' if it can), and when that is looked at again.
         self._hindrance, self._look_again = "", 0.0
+        #: Why its account bars it from starting any ('' if it does not).
+        self._barred = ""
         self._resume = given.resume
+        self._room_at = 0.0
         self._said: tuple[object, ...] = ()
+        self._told: tuple[object, ...] = ()
+        self._told_at = 0.0
         self._said_at = 0.0
 
     # -- the loop --------------------------------------------------------------------------------------
@@ -97,6 +107,8 @@ class Supervisor:
             return False
         if self._may_start():
             self._fill()
+        elif not self.asked:
+            self._make_room()
         self._say_health()
         self._await(last)
         return True
@@ -183,19 +195,35 @@ class Supervisor:
         while (slot := self._free()) is not None and not self._breakers[""].left and not self.asked:
             reply = self.ask(lambda slot=slot: self.summon(slot))  # type: ignore[misc]
             running = sum(each.session is not None for each in self.slots)
+            self._barred = reply[1] if reply is not None and reply[0] == "wait" else ""
             if reply is not None and reply[0] == "start":
                 started = self._start(slot, reply[1], reply[2], found)
             else:
-                started = running < self.options.least and self._start(slot, "", "", found)
+                kept = running < self.options.least and not self._barred and reply is not None
+                started = kept and self._start(slot, "", "", found)
             if not started:
                 return
+
+    def _make_room(self) -> None:
+        """Every place is taken, one by a session that waits; another may be wanted more."""
+        idle = [slot for slot in self.slots if slot.idle]
+        if not idle or self._free() is not None or clock.mono() < self._room_at:
+            return
+        self._room_at = clock.mono() + _ROOM
+        slot = idle[0]
+        reply = self.ask(lambda: self.summon(slot))
+        if reply is not None and reply[0] == "start":
+            self.say(slot.name, f"it makes room: task {reply[2]} needs another session")
+            self.ask(lambda: self.summon(slot, "off"))
+            slot.drained = True
 
     def summon(self, slot: Slot, session: str = "") -> list[str]:
         """Whether a session should be started, or how far one has come: summon.lua."""
         refused = " ".join(kind for kind, each in self._breakers.items() if kind and each.left)
         return self.pool.summon(
-            slot.name, self.options.queues, COMING, session, self.options.offers(), refused
-        )
+            slot.name, self.options.queues, COMING, session, self.options.offers(), refused,
+            self.settings.account,
+        )  # fmt: skip
 
     def _start(self, slot: Slot, asked_for: str, task: str, found: credentials.Found) -> bool:
         kind = next((token for token in asked_for.split() if token.startswith(needs.PROFILE)), "")
@@ -383,6 +411,8 @@ class Supervisor:
             return state, reason, not breaker.open
         if self._hindrance:
             return "no-credentials", self._hindrance, False
+        if self._barred:
+            return "waiting", self._barred, not breaker.open
         if breaker.left:
             return "broken" if breaker.open else "pausing", breaker.say(), not breaker.open
         return "waiting", breaker.say() if breaker.open else "no task wants a session", not breaker.open
@@ -393,6 +423,7 @@ class Supervisor:
         if self._away and clock.mono() - self._reached > health.STALE:
             healthy, reason = False, self._away
         workers = {slot.name: self._worker(slot) for slot in self.slots}
+        self._tell_pool(state, reason, ended)
         said = (state, reason, healthy, str(workers))
         if said == self._said and clock.mono() - self._said_at < health.BEAT:
             return
@@ -401,6 +432,26 @@ class Supervisor:
             health.write(self.folder / "health.json", healthy, state, reason, self._breaker_words(), workers)
         except OSError as error:
             self.log(f"{self.folder}: {error.strerror}")
+
+    def _tell_pool(self, state: str, reason: str, ended: bool) -> None:
+        """Say the same to the pool, for `coord workers`."""
+        why = self._hindrance or self._barred or self._breaker_words()
+        said = (state, reason, why, ended)
+        if said == self._told and clock.mono() - self._told_at < _SAYS:
+            return
+        fields = {
+            "host": enroll.host_name(), "pid": str(os.getpid()), "mode": self.options.mode,
+            "account": self.settings.account, "workers": ",".join(self.options.names()), "state": state,
+            "reason": reason, "breaker": why,
+        }  # fmt: skip
+        seconds = 0.0 if ended else _BELIEVED
+
+        def tell() -> bool:
+            self.pool.supervise(self.options.name, seconds, fields)
+            return True
+
+        if self.ask(tell):
+            self._told, self._told_at = said, clock.mono()
 
     def _worker(self, slot: Slot) -> dict[str, Any]:
         state, reason = slot.state()

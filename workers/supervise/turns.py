@@ -69,6 +69,13 @@ class Turns:
         self._limit = LIMITS.get(str(frame.get("subtype")), "")
         return True
 
+    def blame(self) -> tuple[str, bool] | None:
+        """Of an error that will end the session: why, and whether any other would fare as badly."""
+        if self._verdict is None or self._verdict.action not in ("stop", "give-back"):
+            return None
+        # (An invalid request is the conversation's: the next session has another.)
+        return self._verdict.reason, self._verdict.error != "invalid_request"
+
     def said(self) -> None:
         """The session was told something: a turn begins."""
         self.over = False
@@ -94,8 +101,7 @@ class Turns:
         if verdict is not None and verdict.action in ("stop", "give-back"):
             asked_for = verdict.error == "model_not_found" and self._profiled
             what = "fail" if holds and asked_for else "give-back" if holds else "end"
-            # (An invalid request is the conversation's: the next session has another.)
-            return Next(what, verdict.reason, hopeless=verdict.error != "invalid_request" and not asked_for)
+            return Next(what, verdict.reason, hopeless=verdict.error != "invalid_request")
         self._nudges += 1
         if self._nudges <= NUDGES:
             return Next("go-on")

@@ -378,7 +378,7 @@ def commands(script: str) -> set[str]:
 #: Whoever runs them: hooks, helpers, keepers, supervisors.
 OF_WORKERS = (
     "register", "deregister", "claim", "confirm", "beat", "complete", "fail", "release", "park", "unpark",
-    "remind", "note", "prompt", "leave", "judge", "summon",
+    "remind", "note", "prompt", "leave", "judge", "summon", "supervise",
 )  # fmt: skip
 
 
