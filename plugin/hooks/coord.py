@@ -4391,7 +4391,7 @@ class Pool:
 
     def summon(
         self, supervisor: str, queues: Sequence[str], seconds: float, session: str = "", offers: str = "",
-        refused: str = "",
+        refused: str = "", account: str = "",
     ) -> list[str]:  # fmt: skip
         """Whether to start a session, or how far that of process key ``session`` has come: summon.lua.
 
@@ -4399,7 +4399,14 @@ class Pool:
         supervisor's sessions offer (pool/needs.py), with `profile` where it starts them for any
         but those in ``refused``.
         """
-        return self.verdict("summon", supervisor, ",".join(queues), seconds, session, offers, refused)
+        return self.verdict(
+            "summon", supervisor, ",".join(queues), seconds, session, offers, refused, account
+        )
+
+    def supervise(self, supervisor: str, seconds: float, fields: dict[str, str]) -> None:
+        """Say how a supervisor fares, for so long at most (0: it has ended): supervise.lua."""
+        flat = [part for pair in fields.items() for part in pair]
+        self.verdict("supervise", supervisor, seconds, *flat)
 
     # -- the coordinator -----------------------------------------------------------------------------
 
@@ -9106,8 +9113,9 @@ LUA['summon.lua'] = r'''-- include: base worker
 -- ARGV: 1 supervisor (its slot), 2 its queues (comma-separated), 3 seconds that a session may take to come
 -- up, 4 '' to ask, 'off' to stand down (no session came of it), or the key of its session's process,
 -- 5 what its sessions offer: tokens, separated by spaces; 'profile': it starts them for any profile,
--- 6 profiles for which it starts none just now: tokens, separated by spaces
--- Returns {'start', needs, task} (the first task that it is started for), {'wait'}, {'off'}; of a session
+-- 6 profiles for which it starts none just now: tokens, separated by spaces, 7 the account of its sessions
+-- Returns {'start', needs, task} (the first task that it is started for), {'wait', why} (why none is started
+-- though tasks may wait: the account; or ''), {'off'}; of a session
 -- {'member', worker} once it has claimed or waited, {'coming', worker or ''} before.
 -- pool:coming:<queue>: "<supervisor> <needs>" of those whose session is on its way, by the moment until
 -- which that is believed.
@@ -9204,7 +9212,9 @@ for _, base in ipairs(bases) do
     call('SET', 'pool:ready:' .. base .. ':' .. token, me, 'EX', READY)
   end
 end
-if call('EXISTS', K.suspended) == 1 then return {'wait'} end
+if call('EXISTS', K.suspended) == 1 then return {'wait', ''} end
+local bar, _, why_barred = barred(ARGV[7])
+if bar then return {'wait', 'its account is ' .. bar .. ': ' .. (why_barred or '')} end
 for _, base in ipairs(bases) do
   if call('SISMEMBER', 'pool:paused', base) == 0 then
     call('ZREMRANGEBYSCORE', COMING .. base, '-inf', stamp(NOW))
@@ -9226,7 +9236,34 @@ for _, base in ipairs(bases) do
     end
   end
 end
-return {'wait'}
+return {'wait', ''}
+'''
+
+LUA['supervise.lua'] = r'''-- include: base
+-- A supervisor says how it fares; it is believed for a while.
+-- ARGV: 1 supervisor, 2 seconds for which it is believed (0: it has ended), then field, value, ...: host, pid,
+-- mode, account, workers (comma-separated), state, reason, breaker (why it starts no session now, or '')
+-- Returns {'ok', how many supervisors run}.
+-- pool:supervisor:<name>: those fields. pool:supervisors: their names by the moment until which they are believed.
+local name, seconds = ARGV[1], tonumber(ARGV[2])
+local key, until_then = 'pool:supervisor:' .. name, NOW + seconds
+local before, after = call('HGET', key, 'breaker') or '', ''
+for i = 3, #ARGV, 2 do
+  if ARGV[i] == 'breaker' then after = ARGV[i + 1] end
+end
+if seconds <= 0 then after = '' end
+if before ~= after then event(after == '' and 'recovered' or 'tripped', '', name, '', after) end
+call('DEL', key)
+call('ZREMRANGEBYSCORE', 'pool:supervisors', '-inf', stamp(NOW))
+if seconds > 0 then
+  for i = 3, #ARGV, 2 do call('HSET', key, ARGV[i], ARGV[i + 1]) end
+  call('HSET', key, 'said_at', stamp(NOW))
+  call('EXPIRE', key, whole(seconds))
+  call('ZADD', 'pool:supervisors', stamp(until_then), name)
+else
+  call('ZREM', 'pool:supervisors', name)
+end
+return {'ok', whole(call('ZCARD', 'pool:supervisors'))}
 '''
 
 LUA['sweep.lua'] = r'''-- include: base stats worker task
