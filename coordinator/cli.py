@@ -52,6 +52,7 @@ COMMANDS = {
     "wait": ("tasks", "Wait until tasks have ended."),
     "worker": ("worker", "Supervise a worker: sessions are started when there is work."),
     "workers": ("workers", "List workers (--watch: live)."),
+    "worktrees": ("worktrees", "List the git worktrees of tasks; remove one."),
 }
 
 #: Python names of commands that are not the command's own.

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from pool import compiled, jsonlite, local, process, scripts, units, usage, wire
+from pool import compiled, jsonlite, local, process, scripts, units, usage, wire, worktree
 from pool.enroll import enroll
 from pool.errors import RedisAway
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pool import words
-    from pool.claim import Caller, Claim
+    from pool.claim import Caller, Claim, HandOver
 
 #: Bytes of a payload that are read at most.
 PAYLOAD_LIMIT = 16 * 1024 * 1024
@@ -111,6 +111,15 @@ class Hook:
             usage.look(session, self.pool, self.settings.values, self.text("transcript_path"))
         except (RedisAway, wire.ReplyError) as error:
             self.log(f"what {session.caller.worker} has used is booked later: {error}")
+
+    def fields(self, session: local.Session, handed: HandOver) -> dict[str, Any] | None:
+        """What a task says that is handed over; None when its worktree cannot be made, and it is not held.
+
+        Raises:
+            RedisAway: Redis did not answer.
+        """
+        cwd = os.environ.get("CLAUDE_PROJECT_DIR") or str(session.data.get("cwd") or self.text("cwd"))
+        return worktree.fields(self.pool, self.settings.values, session.caller, handed, session.key, cwd)
 
     def confirm(self, caller: Caller, claim: Claim) -> None:
         """Say that a hand-over has reached the session. A line that breaks just now is no reason to lose it.

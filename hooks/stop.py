@@ -16,6 +16,8 @@ from pool.scripts import Look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pool.local import Session
 
 #: The hook ends itself so long before the client would (seconds).
@@ -24,18 +26,9 @@ MARGIN = 30.0
 WITH_A_TASK = 2_000
 #: The scripts that a hook may need after a wait, in which its installation may have been upgraded.
 _LATER = (
-    "claim",
-    "confirm",
-    "release",
-    "remind",
-    "leave",
-    "register",
-    "judge",
-    "complete",
-    "checked",
-    "beat",
-    "told",
-)
+    "claim", "confirm", "release", "remind", "leave", "register", "judge", "complete", "checked", "beat",
+    "place", "fail", "told",
+)  # fmt: skip
 
 
 class Stop:
@@ -150,7 +143,7 @@ class Stop:
     # -- settling what it holds --------------------------------------------------------------------------
 
     def _desk(self) -> settle.Desk:
-        return settle.Desk(
+        desk = settle.Desk(
             self.hook.pool,
             self.values,
             self.session.caller,
@@ -160,6 +153,8 @@ class Stop:
             cwd=str(self.session.data.get("cwd") or self.hook.text("cwd")),
             pause=self.waiter.until,
         )
+        desk.transcript = self.hook.text("transcript_path") if os.environ.get("COORD_SUPERVISED") else ""
+        return desk
 
     @staticmethod
     def _by_message(look: Look) -> bool:
@@ -235,10 +230,16 @@ class Stop:
         if self.waiter.signalled or not self.waiter.watch.alive():
             self._give_back(handed)
             return True
+        fields = self.hook.fields(self.session, handed)
+        if fields is None:
+            return False
+        if self.waiter.signalled or not self.waiter.watch.alive():  # git may take its time
+            self._give_back(handed)
+            return True
         self.session.told()  # a word about an earlier task would only confuse
         self._hand(handed.claim.task_id)
         found = self.hook.messages(self.session, WITH_A_TASK)
-        said = runtime.say(block(handed, found.text if found is not None else ""))
+        said = runtime.say(block(handed, fields, found.text if found is not None else ""))
         # (A session that was killed may still have taken the words: while it dies, its pipe is open.)
         if said and self.waiter.watch.alive():
             self.hook.confirm(self.session.caller, handed.claim)
@@ -371,12 +372,12 @@ class Stop:
             self.hook.log(f"Stop: left without a word to Redis: {error}")
 
 
-def block(handed: HandOver, words: str = "") -> dict[str, object]:
+def block(handed: HandOver, fields: dict[str, Any], words: str = "") -> dict[str, object]:
     """The hand-over: the short reason (which the client sends twice) and the whole task (once).
 
     ``words`` are an operator's, to be read with it.
     """
-    text = brief.fitted(handed, handed.fields, words)
+    text = brief.fitted(handed, fields, words)
     return {
         "decision": "block",
         "reason": brief.one_line(handed),

@@ -68,9 +68,12 @@ def take(hook: runtime.Hook, session: Session) -> bool:
 
 def deliver(hook: runtime.Hook, session: Session, handed: HandOver) -> None:
     """Hand a task over, and say so once it has been read."""
+    fields = hook.fields(session, handed)
+    if fields is None:
+        return
     session.told()  # a word about an earlier task would only confuse
     session.hand(handed.claim.task_id, usage.moment(time.time()))
-    if runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields))):
+    if runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, fields))):
         hook.confirm(session.caller, handed.claim)
 
 

@@ -73,7 +73,7 @@ def task(fields: dict[str, Any]) -> list[str]:
     parts = [str(fields["prompt"]).strip(), ""]
     cwd = fields.get("cwd")
     if cwd:
-        parts += [f"Work in the directory {_line(cwd, 4096)}", ""]
+        parts += [f"Work in the directory {_line(cwd, 4096)}", *in_worktree(fields.get("place")), ""]
     context = fields.get("context") or []
     for item in context if isinstance(context, list) else []:
         if not isinstance(item, dict):
@@ -86,6 +86,28 @@ def task(fields: dict[str, Any]) -> list[str]:
         else:
             parts += [f"Read {_line(item.get('path', ''))} first.", ""]
     return parts
+
+
+def in_worktree(note: object) -> list[str]:
+    """What there is to know of the git worktree that it is worked on in."""
+    if not isinstance(note, dict):
+        return []
+    branch, earlier = _line(note.get("branch")), note.get("earlier")
+    lines = [
+        f"It is a git worktree of this task's own, on the branch {branch}: commit your work there. It is "
+        "kept, and merged by a person; push nothing."
+    ]
+    if isinstance(earlier, dict):
+        commit = _line(earlier.get("commit") or "")[:12]
+        where = f"branch {_line(earlier.get('branch'))}" + (f", commit {commit}" if commit else "")
+        if commit and earlier.get("host") == note.get("host"):
+            lines.append(f"It begins with what an earlier attempt has left ({where}): look at that first.")
+        else:
+            place = f"{_line(earlier.get('host'))} in {_line(earlier.get('path'), 4096)}"
+            lines.append(f"An earlier attempt's work is on {place} ({where}).")
+    elif note.get("commit"):
+        lines.append(f"What an earlier attempt has left is in it (commit {_line(note['commit'])[:12]}).")
+    return lines
 
 
 def closing(handed: HandOver, fields: dict[str, Any]) -> str:

@@ -115,12 +115,12 @@ class Run:
         return Outcome(found) if found else None
 
     def start(self) -> int:
-        """Start the run unless it runs or has ended; its process, 0 when that is another's."""
-        fd = self._lock()
-        if fd < 0:
-            return 0
-        os.close(fd)
-        if self.outcome() is not None:
+        """Start the run unless it runs or has ended; its process, 0 when that is another's.
+
+        Raises:
+            OSError: Its folder is gone (with its session), or cannot be written.
+        """
+        if self.running() or self.outcome() is not None:
             return 0
         return process.spawn([sys.executable, *runner_argv(), self.folder])
 
@@ -130,8 +130,12 @@ class Run:
         return int(key.split("-")[2]) if process.same(key) else 0
 
     def running(self) -> bool:
-        """Whether somebody runs it."""
-        fd = self._lock()
+        """Whether somebody runs it.
+
+        Raises:
+            OSError: Its folder is gone (with its session), or cannot be written.
+        """
+        fd = self._lock(shared=True)
         if fd >= 0:
             os.close(fd)
         return fd < 0
@@ -160,16 +164,13 @@ class Run:
         for name in ("job.json", "done.json", "runner", "group", "lock"):
             _remove(self._path(name))
 
-    def _lock(self) -> int:
+    def _lock(self, shared: bool = False) -> int:
+        """The lock as an open descriptor; -1 when somebody holds it. (Who but looks shares it.)"""
         import fcntl
 
+        fd = os.open(self._path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.makedirs(self.folder, mode=0o700, exist_ok=True)
-            fd = os.open(self._path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError:
-            return -1
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(fd)
             return -1
@@ -179,7 +180,9 @@ class Run:
 
     def perform(self) -> None:
         """Run the command to its end, here and now, unless another does; note what came of it."""
-        fd = self._lock()
+        end = time.monotonic() + 1.0  # somebody may be looking just now
+        while (fd := self._lock()) < 0 and time.monotonic() < end:
+            time.sleep(0.01)
         job = self.job()
         if fd < 0 or self.outcome() is not None or not job:
             return
@@ -213,6 +216,8 @@ class _Command:
             return {"why": f"there is no directory {cwd}"}
         session = str(self.job["session"])
         watch = process.Watch(int(session.split("-")[2]), session) if session else None
+        if watch is not None and not watch.alive():
+            return {}
         reader, writer = os.pipe()
         pid = self._fork(writer, cwd)
         os.close(writer)
@@ -252,6 +257,8 @@ class _Command:
         runner = os.getpid()
         pid = os.fork()
         if pid:
+            while os.getpgid(pid) != pid:  # from now on all of it can be ended
+                time.sleep(0.001)
             return pid
         try:
             os.setsid()

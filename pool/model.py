@@ -120,6 +120,8 @@ class TaskSpec(profile.Profile, BaseModel):
     check: str = ""
     #: What ends it: `coord-worker complete`, or the end of a turn, whose last message is the result then.
     finish: Literal["command", "message"] = "command"
+    #: A git worktree of its own: true, or what it begins with (a branch, a tag, a commit) instead of HEAD.
+    worktree: bool | str = False
 
     def asks(self) -> profile.Profile:
         """What it asks of its session."""
@@ -129,6 +131,17 @@ class TaskSpec(profile.Profile, BaseModel):
     def needs(self) -> list[str]:
         """What its worker must offer (pool/needs.py)."""
         return [*([needs.CHECK] if self.check else []), *self.asks().tokens]
+
+    @field_validator("worktree", mode="before")
+    @classmethod
+    def _worktree(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            low = value.strip().lower()
+            if low in ("", "false", "no", "0", "true", "yes", "1"):
+                return low in ("true", "yes", "1")  # (a stream's fields are all texts)
+            if len(value) > 200 or value.startswith("-") or not value.isprintable():
+                raise ValueError(f"{value[:40]!r} is not the name of a commit")
+        return value
 
     @field_validator("*")
     @classmethod
@@ -274,7 +287,7 @@ def record(
             f"permission_mode: {profile.BYPASS} lets a task do anything: the setting allow_bypass allows it"
         )
     given = {"context": inlined, "cwd": spec.cwd or cwd, "check": spec.check,
-             "finish": spec.finish if spec.finish != "command" else "",
+             "worktree": spec.worktree, "finish": spec.finish if spec.finish != "command" else "",
              "parents": spec.after, "profile": spec.asks().asked()}  # fmt: skip
     fields |= {name: value for name, value in given.items() if value}
     not_before = spec.run_at if spec.run_at is not None else now + spec.run_in if spec.run_in else None

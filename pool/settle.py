@@ -12,7 +12,7 @@ import os
 import select
 import time
 
-from pool import check, jsonlite, local, outbox, process, units
+from pool import check, jsonlite, local, outbox, process, units, worktree
 from pool.claim import Claim
 from pool.errors import ChecksOff, RedisAway, StaleClaim, Unchecked
 
@@ -80,6 +80,8 @@ class Desk:
         self.cwd = cwd
         self.pause = pause or _pause
         self.run = check.Run(folder)
+        #: The file in which its session's client notes all that is said, where that is known.
+        self.transcript = ""
         #: Where a commit was kept while Redis was away.
         self.kept = ""
 
@@ -108,7 +110,7 @@ class Desk:
             self._hand_in(Claim(claim.task_id, first.token), first, result, artifacts, evidence)
             return self.go_on(patience)
         self._clear()
-        return _done(verdict, claim)
+        return self._done(verdict, claim)
 
     def pending(self, claim: Claim) -> bool:
         """Whether a result of this very claim waits for its check."""
@@ -163,7 +165,7 @@ class Desk:
                 if now >= beat_at:  # before the first start as well: the claim may be lost already
                     self._beat(claim, f"its check runs: {offer['check']}" if not beat_at else "")
                     beat_at = now + self.values["beat"]
-                if now >= end:
+                if now >= end or (self.session and not process.same(self.session)):
                     return None
                 if not self.run.running():
                     if self.run.outcome() is not None:
@@ -209,7 +211,7 @@ class Desk:
             )
             self._clear()
             raise
-        return _done(verdict, claim)
+        return self._done(verdict, claim)
 
     def _report(self, offer: dict[str, Any], outcome: check.Outcome) -> str:
         return jsonlite.dumps(
@@ -245,13 +247,25 @@ class Desk:
         became = "will be tried again" if verdict in ("queued", "scheduled") else "has failed"
         return Settled("failed", claim, f"{said}{shown}\nThe task {became}. End your turn.")
 
+    def _done(self, verdict: str, claim: Claim) -> Settled:
+        worktree.ended(self.values, claim)
+        said = "was completed already" if verdict == "already" else "is completed"
+        return Settled(verdict, claim, f"Task {claim.task_id} {said}. End your turn now.")
+
     # -- parts ---------------------------------------------------------------------------------------------
 
     def _evidence(self, claim: Claim) -> dict[str, str]:
-        return {}
+        """What was changed in its worktree, and who did it where a log of that is kept."""
+        found = worktree.evidence(self.values, claim)
+        supervisor = os.environ.get("COORD_SUPERVISED", "")
+        if supervisor or self.transcript:
+            run = {"host": os.uname().nodename, "supervisor": supervisor, "transcript": self.transcript}
+            found["run"] = jsonlite.dumps({name: value for name, value in run.items() if value})
+        return found
 
     def _place(self, claim: Claim) -> str:
-        return ""
+        note = worktree.of(self.values, claim)
+        return str(note["directory"]) if note else ""
 
     def _offer(self) -> dict[str, Any]:
         try:
@@ -273,11 +287,6 @@ def _same(offer: dict[str, Any], claim: Claim) -> bool:
     return bool(known) and (
         known == str(claim) or (not claim.token and known.partition(".")[0] == claim.task_id)
     )
-
-
-def _done(verdict: str, claim: Claim) -> Settled:
-    said = "was completed already" if verdict == "already" else "is completed"
-    return Settled(verdict, claim, f"Task {claim.task_id} {said}. End your turn now.")
 
 
 def _pause(fd: int, seconds: float) -> None:

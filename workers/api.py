@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import Any
 
-from pool import compiled, jsonlite, scripts, wire
+from pool import compiled, jsonlite, scripts, wire, worktree
 from pool.claim import Caller, Claim
 from pool.errors import CheckFailed, NotRegistered, StaleClaim, UsageError
 from workers import desks, identity
@@ -32,16 +33,22 @@ def claim_task(worker_id: str) -> dict[str, Any] | None:
         NotRegistered: The registration ended.
         RedisAway: Redis cannot be reached.
     """
+    settings, _ = _context()
     pool, caller = _attend(worker_id)
-    look = pool.claim(caller)
-    if look.verdict == "gone":
-        raise NotRegistered
-    if look.handed is None:
-        return None
-    if look.handed.provisional:
-        pool.confirm(caller, look.handed.claim)
-    claim = look.handed.claim
-    return {"id": claim.task_id, "claim": str(claim), "attempt": look.handed.attempts, **look.handed.fields}
+    while True:
+        look = pool.claim(caller)
+        if look.verdict == "gone":
+            raise NotRegistered
+        handed = look.handed
+        if handed is None:
+            return None
+        fields = worktree.fields(pool, settings.values, caller, handed, "", os.getcwd())
+        if fields is not None:  # else its git worktree cannot be made: it has failed, or is handed back
+            break
+    if handed.provisional:
+        pool.confirm(caller, handed.claim)
+    claim = handed.claim
+    return {"id": claim.task_id, "claim": str(claim), "attempt": handed.attempts, **fields}
 
 
 def complete_task(task_id: str, worker_id: str, result: Any = None) -> bool:

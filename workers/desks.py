@@ -27,8 +27,13 @@ def of(settings: Compiled, pool: Pool, me: Identity) -> settle.Desk:
         os.path.join(folder, "check"),
         me.outbox(settings.home),
         session=session.key if session is not None else "",
-        cwd=str(session.data.get("cwd") or "") if session is not None else os.getcwd(),
+        cwd=directory(me),
     )
+
+
+def directory(me: Identity) -> str:
+    """Where a task without a directory is worked on."""
+    return str(me.session.data.get("cwd") or "") if me.session is not None else os.getcwd()
 
 
 def patience(settings: Compiled, me: Identity) -> float:

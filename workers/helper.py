@@ -9,8 +9,22 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from pool import brief, compiled, errors, jsonlite, outbox, payload, scripts, units, usage, wire, words
+from pool import (
+    brief,
+    compiled,
+    errors,
+    jsonlite,
+    outbox,
+    payload,
+    scripts,
+    units,
+    usage,
+    wire,
+    words,
+    worktree,
+)
 from pool.claim import Caller, Claim, HandOver
+from pool.git import GitError
 from workers import desks
 from workers import identity as identity_module
 from workers.options import Options
@@ -83,7 +97,7 @@ class Helper:
     def do_claim(self) -> int:
         """Print the next task."""
         caller = self._caller()
-        look = self.pool.claim(caller)
+        look, fields = self._look(caller)
         if look.verdict == "gone":
             raise errors.NotRegistered
         handed = look.handed
@@ -98,12 +112,25 @@ class Helper:
         if self.me.session is not None:
             self.me.session.told()  # a word about an earlier task would only confuse
             self.me.session.hand(handed.claim.task_id, usage.moment(time.time()))
-        fields = handed.fields
         self._print(
             brief.whole(handed, fields),
             {"claim": str(handed.claim), "id": handed.claim.task_id, "attempt": handed.attempts, **fields},
         )
         return 0
+
+    def _look(self, caller: Caller) -> tuple[scripts.Look, dict[str, Any]]:
+        """The next task, and what it says; one whose worktree cannot be made is passed over."""
+        while True:
+            look = self.pool.claim(caller)
+            if look.handed is None:
+                return look, {}
+            fields = worktree.fields(
+                self.pool, self.settings.values, caller, look.handed,
+                self.me.session.key if self.me.session is not None else "",
+                desks.directory(self.me),
+            )  # fmt: skip
+            if fields is not None:
+                return look, fields
 
     def do_complete(self) -> int:
         """Commit the result; kept on disk while Redis is away."""
@@ -159,6 +186,7 @@ class Helper:
         """Hand the task back."""
         delay = self.options.get("--delay")
         claim = self._claim() if self.options.words else self._held()
+        self._commit_work(claim)
         reply = self.pool.release(
             self.me.caller, claim, self.options.get("--reason", "released by its worker"),
             _duration(delay) if delay else None, "--no-count" not in self.options.flags,
@@ -218,7 +246,7 @@ class Helper:
         handed = HandOver(
             [b"", b"", claim.task_id.encode(), token, b"", data, attempts or b"0", b"", b"", title or b""]
         )
-        fields = handed.fields
+        fields = worktree.placed(handed.fields, worktree.of(self.settings.values, handed.claim))
         parents = {parent: self._result_of(parent) for parent in brief.parents(fields)}
         text = brief.whole(handed, fields)
         for parent, result in parents.items():
@@ -262,6 +290,16 @@ class Helper:
     def _caller(self) -> Caller:
         self._flush()
         return identity_module.attend(self.settings, self.pool, self.me)
+
+    def _commit_work(self, claim: Claim) -> None:
+        """What its worktree holds is committed before the task is handed back, and the pool told."""
+        try:
+            note = worktree.hand_back(self.settings.values, claim)
+        except (GitError, OSError) as error:
+            print(f"coord-worker: what is in its worktree is left uncommitted: {error}", file=sys.stderr)
+            return
+        if note is not None:
+            self.pool.place(self.me.caller, claim, jsonlite.dumps(worktree.public(note)))
 
     def _claim(self) -> Claim:
         word = self.options.word("claim") if self.command != "progress" else ""

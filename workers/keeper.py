@@ -15,10 +15,14 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import select
 
-from pool import brief, check, compiled, local, outbox, process, scripts, usage, wire
+from pool import brief, check, compiled, local, outbox, process, scripts, usage, wire, worktree
 from pool.claim import Caller
 from pool.enroll import enroll
 from pool.errors import CoordError, RedisAway
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Commits of a dead session are tried for so long (seconds), then they stay on disk.
 LAST_WORDS = 600.0
@@ -190,7 +194,7 @@ class Keeper:
 
 
 def bury(session: local.Session, pool: scripts.Pool, caller: Caller) -> None:
-    """The last duties to a dead session: send its commits, report its death, remove its folder.
+    """The last duties to a dead session: send its commits, report its death, keep what it has made.
 
     Raises:
         RedisAway: Redis does not answer; nothing is removed.
@@ -201,7 +205,15 @@ def bury(session: local.Session, pool: scripts.Pool, caller: Caller) -> None:
         if each.worker and each.epoch:
             pool.deregister(each, died=True, why="its process is gone")
     usage.look(session, pool, pool.values)
+    _rescue(pool.values, session.key)
     _remove(session.folder)
+
+
+def _rescue(values: dict[str, Any], session: str) -> None:
+    """Commit what a dead session has left in its worktrees."""
+    if os.path.isdir(worktree.root(values)):
+        for problem in worktree.rescue(values, session):
+            local.log(str(values["home"]), f"keeper: {problem}")
 
 
 def tidy(settings: compiled.Compiled, pool: scripts.Pool) -> None:
@@ -224,6 +236,7 @@ def tidy(settings: compiled.Compiled, pool: scripts.Pool) -> None:
                 flush_outbox(session, pool)
                 if session.load():
                     usage.look(session, pool, pool.values)
+                _rescue(pool.values, session.key)
                 _remove(session.folder)
             finally:
                 os.close(fd)
@@ -252,6 +265,17 @@ def _remove(folder: str) -> None:
     refused = os.path.join(folder, "outbox")
     if os.path.isdir(refused) and os.listdir(refused):
         return
+    for left in range(5, 0, -1):
+        try:
+            _remove_all(folder)
+            return
+        except OSError:  # a hook of the dead session was writing there
+            if left == 1:
+                raise
+            time.sleep(0.05)
+
+
+def _remove_all(folder: str) -> None:
     for top, folders, files in os.walk(folder, topdown=False):
         for name in files:
             os.unlink(os.path.join(top, name))

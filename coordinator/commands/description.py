@@ -48,6 +48,12 @@ _OPTIONS = (
         help="A command that must pass before it is done, run where the setting `checks` allows it.",
     ),
     click.option(
+        "--worktree", is_flag=True, help="In a git worktree of its own, on the branch coord/ID; you merge it."
+    ),
+    click.option(
+        "--worktree-base", metavar="COMMIT", help="With --worktree: begin with this, instead of HEAD."
+    ),
+    click.option(
         "--finish",
         type=click.Choice(["command", "message"]),
         help="What ends it: `coord-worker complete` (default), or its session's last message, the result.",
@@ -85,6 +91,11 @@ def fields(given: dict[str, Any]) -> dict[str, Any]:
         if value is None or value is False or value == ():
             continue
         found["id" if name == "task_id" else name] = list(value) if isinstance(value, tuple) else value
+    base = found.pop("worktree_base", None)
+    if base is not None:
+        if not found.get("worktree"):
+            raise UsageError("--worktree-base needs --worktree")
+        found["worktree"] = base
     if "backoff" in found:
         found["backoff"] = [part for part in str(found["backoff"]).split(",") if part]
     if found.get("cwd"):

@@ -703,7 +703,7 @@ import os
 import sys
 import time
 
-from pool import compiled, jsonlite, local, process, scripts, units, usage, wire
+from pool import compiled, jsonlite, local, process, scripts, units, usage, wire, worktree
 from pool.enroll import enroll
 from pool.errors import RedisAway
 
@@ -713,7 +713,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pool import words
-    from pool.claim import Caller, Claim
+    from pool.claim import Caller, Claim, HandOver
 
 #: Bytes of a payload that are read at most.
 PAYLOAD_LIMIT = 16 * 1024 * 1024
@@ -803,6 +803,15 @@ class Hook:
             usage.look(session, self.pool, self.settings.values, self.text("transcript_path"))
         except (RedisAway, wire.ReplyError) as error:
             self.log(f"what {session.caller.worker} has used is booked later: {error}")
+
+    def fields(self, session: local.Session, handed: HandOver) -> dict[str, Any] | None:
+        """What a task says that is handed over; None when its worktree cannot be made, and it is not held.
+
+        Raises:
+            RedisAway: Redis did not answer.
+        """
+        cwd = os.environ.get("CLAUDE_PROJECT_DIR") or str(session.data.get("cwd") or self.text("cwd"))
+        return worktree.fields(self.pool, self.settings.values, session.caller, handed, session.key, cwd)
 
     def confirm(self, caller: Caller, claim: Claim) -> None:
         """Say that a hand-over has reached the session. A line that breaks just now is no reason to lose it.
@@ -978,6 +987,8 @@ from pool.scripts import Look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pool.local import Session
 
 #: The hook ends itself so long before the client would (seconds).
@@ -986,18 +997,9 @@ MARGIN = 30.0
 WITH_A_TASK = 2_000
 #: The scripts that a hook may need after a wait, in which its installation may have been upgraded.
 _LATER = (
-    "claim",
-    "confirm",
-    "release",
-    "remind",
-    "leave",
-    "register",
-    "judge",
-    "complete",
-    "checked",
-    "beat",
-    "told",
-)
+    "claim", "confirm", "release", "remind", "leave", "register", "judge", "complete", "checked", "beat",
+    "place", "fail", "told",
+)  # fmt: skip
 
 
 class Stop:
@@ -1112,7 +1114,7 @@ class Stop:
     # -- settling what it holds --------------------------------------------------------------------------
 
     def _desk(self) -> settle.Desk:
-        return settle.Desk(
+        desk = settle.Desk(
             self.hook.pool,
             self.values,
             self.session.caller,
@@ -1122,6 +1124,8 @@ class Stop:
             cwd=str(self.session.data.get("cwd") or self.hook.text("cwd")),
             pause=self.waiter.until,
         )
+        desk.transcript = self.hook.text("transcript_path") if os.environ.get("COORD_SUPERVISED") else ""
+        return desk
 
     @staticmethod
     def _by_message(look: Look) -> bool:
@@ -1197,10 +1201,16 @@ class Stop:
         if self.waiter.signalled or not self.waiter.watch.alive():
             self._give_back(handed)
             return True
+        fields = self.hook.fields(self.session, handed)
+        if fields is None:
+            return False
+        if self.waiter.signalled or not self.waiter.watch.alive():  # git may take its time
+            self._give_back(handed)
+            return True
         self.session.told()  # a word about an earlier task would only confuse
         self._hand(handed.claim.task_id)
         found = self.hook.messages(self.session, WITH_A_TASK)
-        said = runtime.say(block(handed, found.text if found is not None else ""))
+        said = runtime.say(block(handed, fields, found.text if found is not None else ""))
         # (A session that was killed may still have taken the words: while it dies, its pipe is open.)
         if said and self.waiter.watch.alive():
             self.hook.confirm(self.session.caller, handed.claim)
@@ -1333,12 +1343,12 @@ class Stop:
             self.hook.log(f"Stop: left without a word to Redis: {error}")
 
 
-def block(handed: HandOver, words: str = "") -> dict[str, object]:
+def block(handed: HandOver, fields: dict[str, Any], words: str = "") -> dict[str, object]:
     """The hand-over: the short reason (which the client sends twice) and the whole task (once).
 
     ``words`` are an operator's, to be read with it.
     """
-    text = brief.fitted(handed, handed.fields, words)
+    text = brief.fitted(handed, fields, words)
     return {
         "decision": "block",
         "reason": brief.one_line(handed),
@@ -1548,9 +1558,12 @@ def take(hook: runtime.Hook, session: Session) -> bool:
 
 def deliver(hook: runtime.Hook, session: Session, handed: HandOver) -> None:
     """Hand a task over, and say so once it has been read."""
+    fields = hook.fields(session, handed)
+    if fields is None:
+        return
     session.told()  # a word about an earlier task would only confuse
     session.hand(handed.claim.task_id, usage.moment(time.time()))
-    if runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, handed.fields))):
+    if runtime.say(runtime.context("UserPromptSubmit", brief.fitted(handed, fields))):
         hook.confirm(session.caller, handed.claim)
 
 
@@ -1856,7 +1869,7 @@ def task(fields: dict[str, Any]) -> list[str]:
     parts = [str(fields["prompt"]).strip(), ""]
     cwd = fields.get("cwd")
     if cwd:
-        parts += [f"Work in the directory {_line(cwd, 4096)}", ""]
+        parts += [f"Work in the directory {_line(cwd, 4096)}", *in_worktree(fields.get("place")), ""]
     context = fields.get("context") or []
     for item in context if isinstance(context, list) else []:
         if not isinstance(item, dict):
@@ -1869,6 +1882,28 @@ def task(fields: dict[str, Any]) -> list[str]:
         else:
             parts += [f"Read {_line(item.get('path', ''))} first.", ""]
     return parts
+
+
+def in_worktree(note: object) -> list[str]:
+    """What there is to know of the git worktree that it is worked on in."""
+    if not isinstance(note, dict):
+        return []
+    branch, earlier = _line(note.get("branch")), note.get("earlier")
+    lines = [
+        f"It is a git worktree of this task's own, on the branch {branch}: commit your work there. It is "
+        "kept, and merged by a person; push nothing."
+    ]
+    if isinstance(earlier, dict):
+        commit = _line(earlier.get("commit") or "")[:12]
+        where = f"branch {_line(earlier.get('branch'))}" + (f", commit {commit}" if commit else "")
+        if commit and earlier.get("host") == note.get("host"):
+            lines.append(f"It begins with what an earlier attempt has left ({where}): look at that first.")
+        else:
+            place = f"{_line(earlier.get('host'))} in {_line(earlier.get('path'), 4096)}"
+            lines.append(f"An earlier attempt's work is on {place} ({where}).")
+    elif note.get("commit"):
+        lines.append(f"What an earlier attempt has left is in it (commit {_line(note['commit'])[:12]}).")
+    return lines
 
 
 def closing(handed: HandOver, fields: dict[str, Any]) -> str:
@@ -2055,12 +2090,12 @@ class Run:
         return Outcome(found) if found else None
 
     def start(self) -> int:
-        """Start the run unless it runs or has ended; its process, 0 when that is another's."""
-        fd = self._lock()
-        if fd < 0:
-            return 0
-        os.close(fd)
-        if self.outcome() is not None:
+        """Start the run unless it runs or has ended; its process, 0 when that is another's.
+
+        Raises:
+            OSError: Its folder is gone (with its session), or cannot be written.
+        """
+        if self.running() or self.outcome() is not None:
             return 0
         return process.spawn([sys.executable, *runner_argv(), self.folder])
 
@@ -2070,8 +2105,12 @@ class Run:
         return int(key.split("-")[2]) if process.same(key) else 0
 
     def running(self) -> bool:
-        """Whether somebody runs it."""
-        fd = self._lock()
+        """Whether somebody runs it.
+
+        Raises:
+            OSError: Its folder is gone (with its session), or cannot be written.
+        """
+        fd = self._lock(shared=True)
         if fd >= 0:
             os.close(fd)
         return fd < 0
@@ -2100,16 +2139,13 @@ class Run:
         for name in ("job.json", "done.json", "runner", "group", "lock"):
             _remove(self._path(name))
 
-    def _lock(self) -> int:
+    def _lock(self, shared: bool = False) -> int:
+        """The lock as an open descriptor; -1 when somebody holds it. (Who but looks shares it.)"""
         import fcntl
 
+        fd = os.open(self._path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.makedirs(self.folder, mode=0o700, exist_ok=True)
-            fd = os.open(self._path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError:
-            return -1
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(fd)
             return -1
@@ -2119,7 +2155,9 @@ class Run:
 
     def perform(self) -> None:
         """Run the command to its end, here and now, unless another does; note what came of it."""
-        fd = self._lock()
+        end = time.monotonic() + 1.0  # somebody may be looking just now
+        while (fd := self._lock()) < 0 and time.monotonic() < end:
+            time.sleep(0.01)
         job = self.job()
         if fd < 0 or self.outcome() is not None or not job:
             return
@@ -2153,6 +2191,8 @@ class _Command:
             return {"why": f"there is no directory {cwd}"}
         session = str(self.job["session"])
         watch = process.Watch(int(session.split("-")[2]), session) if session else None
+        if watch is not None and not watch.alive():
+            return {}
         reader, writer = os.pipe()
         pid = self._fork(writer, cwd)
         os.close(writer)
@@ -2192,6 +2232,8 @@ class _Command:
         runner = os.getpid()
         pid = os.fork()
         if pid:
+            while os.getpgid(pid) != pid:  # from now on all of it can be ended
+                time.sleep(0.001)
             return pid
         try:
             os.setsid()
@@ -2871,6 +2913,132 @@ class RedisAway(CoordError):
 
 class Outdated(RedisAway):
     """This coord is too old for its pool: upgrade it and start a new session. Nothing was changed."""
+'''
+
+MODULES['pool.git'] = r'''"""git, as the pool asks it: no hooks, no prompts, nothing pushed; a slow call can keep a claim alive.
+
+Standard library only; what costs a hook time is imported when git is called.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pool.errors import CoordError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Who commits what a task has left uncommitted.
+_IDENTITY = ("-c", "user.name=coord", "-c", "user.email=coord@localhost", "-c", "commit.gpgSign=false")
+_QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0")
+#: Between two looks at a call that takes long (seconds).
+_TICK = 2.0
+
+
+class GitError(CoordError):
+    """git refused."""
+
+
+class Git:
+    """git in a directory. ``tick`` is called every few seconds while a call runs; it may raise."""
+
+    def __init__(self, folder: str, tick: Callable[[], object] | None = None) -> None:
+        self.folder = folder
+        self.tick = tick
+
+    def ask(self, *words: str, limit: int = 0, **environ: str) -> str:
+        """What git prints, without the last newline (``limit``: at most so many bytes of it).
+
+        Raises:
+            GitError: It refused, in its own words, on one line.
+        """
+        import subprocess
+        import tempfile
+
+        env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        env |= {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C.UTF-8", **environ}
+        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as wrong:
+            try:
+                process = subprocess.Popen(
+                    ["git", *_QUIET, *_IDENTITY, *words], cwd=self.folder, env=env, stdin=subprocess.DEVNULL,
+                    stdout=said, stderr=wrong,
+                )  # fmt: skip
+            except FileNotFoundError:
+                what = "git is not installed" if os.path.isdir(self.folder) else f"there is no {self.folder}"
+                raise GitError(what) from None
+            except OSError as error:
+                raise GitError(f"{self.folder}: {error.strerror}") from None
+            try:
+                while True:
+                    try:
+                        code = process.wait(_TICK)
+                        break
+                    except subprocess.TimeoutExpired:
+                        if self.tick is not None:
+                            self.tick()
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+            said.seek(0)
+            wrong.seek(0)
+            if code:
+                why = wrong.read().decode("utf-8", "replace").strip() or f"git {words[0]} ended with {code}"
+                raise GitError(" ".join(why.split())[:500])
+            text = said.read(limit or -1).decode("utf-8", "replace")
+            return text if limit else text.rstrip("\n")
+
+    def has(self, *words: str) -> bool:
+        """Whether git says yes."""
+        try:
+            self.ask(*words)
+        except GitError:
+            return False
+        return True
+
+    def tree(self) -> str:
+        """What the working tree holds, as a tree: ignored files left out, the index left alone.
+
+        Raises:
+            GitError: It refused.
+        """
+        import shutil
+        import tempfile
+
+        index = os.path.join(self.folder, self.ask("rev-parse", "--git-path", "index"))
+        with tempfile.TemporaryDirectory(prefix="coord-index-") as folder:
+            copy = os.path.join(folder, "index")
+            if os.path.exists(index):
+                shutil.copyfile(index, copy)  # with it, git need not read each file again
+            self.ask("add", "--all", ":/", GIT_INDEX_FILE=copy)
+            return self.ask("write-tree", GIT_INDEX_FILE=copy)
+
+    def snapshot(self, message: str) -> str:
+        """A commit of all there is, uncommitted changes included; HEAD itself when there are none.
+
+        Nothing is moved: neither the branch nor the index.
+
+        Raises:
+            GitError: It refused.
+        """
+        head, tree = self.ask("rev-parse", "HEAD"), self.tree()
+        if tree == self.ask("rev-parse", "HEAD^{tree}"):
+            return head
+        return self.ask("commit-tree", tree, "-p", head, "-m", message)
+
+    def commit_all(self, message: str) -> str:
+        """Commit all there is on the branch, whatever state the session has left it in; the commit.
+
+        Raises:
+            GitError: It refused.
+        """
+        head, commit = self.ask("rev-parse", "HEAD"), self.snapshot(message)
+        if commit != head:
+            self.ask("update-ref", "-m", message, "HEAD", commit, head)
+            self.ask("read-tree", commit)
+        return commit
 '''
 
 MODULES['pool.jsonlite'] = r'''"""JSON without the price of importing ``json``.
@@ -4501,7 +4669,7 @@ import os
 import select
 import time
 
-from pool import check, jsonlite, local, outbox, process, units
+from pool import check, jsonlite, local, outbox, process, units, worktree
 from pool.claim import Claim
 from pool.errors import ChecksOff, RedisAway, StaleClaim, Unchecked
 
@@ -4569,6 +4737,8 @@ class Desk:
         self.cwd = cwd
         self.pause = pause or _pause
         self.run = check.Run(folder)
+        #: The file in which its session's client notes all that is said, where that is known.
+        self.transcript = ""
         #: Where a commit was kept while Redis was away.
         self.kept = ""
 
@@ -4597,7 +4767,7 @@ class Desk:
             self._hand_in(Claim(claim.task_id, first.token), first, result, artifacts, evidence)
             return self.go_on(patience)
         self._clear()
-        return _done(verdict, claim)
+        return self._done(verdict, claim)
 
     def pending(self, claim: Claim) -> bool:
         """Whether a result of this very claim waits for its check."""
@@ -4652,7 +4822,7 @@ class Desk:
                 if now >= beat_at:  # before the first start as well: the claim may be lost already
                     self._beat(claim, f"its check runs: {offer['check']}" if not beat_at else "")
                     beat_at = now + self.values["beat"]
-                if now >= end:
+                if now >= end or (self.session and not process.same(self.session)):
                     return None
                 if not self.run.running():
                     if self.run.outcome() is not None:
@@ -4698,7 +4868,7 @@ class Desk:
             )
             self._clear()
             raise
-        return _done(verdict, claim)
+        return self._done(verdict, claim)
 
     def _report(self, offer: dict[str, Any], outcome: check.Outcome) -> str:
         return jsonlite.dumps(
@@ -4734,13 +4904,25 @@ class Desk:
         became = "will be tried again" if verdict in ("queued", "scheduled") else "has failed"
         return Settled("failed", claim, f"{said}{shown}\nThe task {became}. End your turn.")
 
+    def _done(self, verdict: str, claim: Claim) -> Settled:
+        worktree.ended(self.values, claim)
+        said = "was completed already" if verdict == "already" else "is completed"
+        return Settled(verdict, claim, f"Task {claim.task_id} {said}. End your turn now.")
+
     # -- parts ---------------------------------------------------------------------------------------------
 
     def _evidence(self, claim: Claim) -> dict[str, str]:
-        return {}
+        """What was changed in its worktree, and who did it where a log of that is kept."""
+        found = worktree.evidence(self.values, claim)
+        supervisor = os.environ.get("COORD_SUPERVISED", "")
+        if supervisor or self.transcript:
+            run = {"host": os.uname().nodename, "supervisor": supervisor, "transcript": self.transcript}
+            found["run"] = jsonlite.dumps({name: value for name, value in run.items() if value})
+        return found
 
     def _place(self, claim: Claim) -> str:
-        return ""
+        note = worktree.of(self.values, claim)
+        return str(note["directory"]) if note else ""
 
     def _offer(self) -> dict[str, Any]:
         try:
@@ -4762,11 +4944,6 @@ def _same(offer: dict[str, Any], claim: Claim) -> bool:
     return bool(known) and (
         known == str(claim) or (not claim.token and known.partition(".")[0] == claim.task_id)
     )
-
-
-def _done(verdict: str, claim: Claim) -> Settled:
-    said = "was completed already" if verdict == "already" else "is completed"
-    return Settled(verdict, claim, f"Task {claim.task_id} {said}. End your turn now.")
 
 
 def _pause(fd: int, seconds: float) -> None:
@@ -5775,6 +5952,390 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text.replace("\r\n", "\n"))
 '''
 
+MODULES['pool.worktree'] = r'''"""A git worktree of its own for a task that asks for one: made when it is handed over, kept at its end.
+
+Under ROOT (setting ``worktrees``, else HOME/worktrees) a worktree NAME (the task's id; ID.2 and so on for
+later attempts) lies on the branch ``coord/NAME``, with a note beside it (NAME.json) of whose it is. Nothing
+here deletes one. A given-up worker may still live: after a loss the next attempt works in a worktree of its
+own, which begins with all that was changed in the one before. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pool import check, jsonlite, process
+from pool.claim import Claim
+from pool.errors import CoordError, StaleClaim
+from pool.git import Git, GitError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from typing import Any
+
+    from pool.claim import Caller, HandOver
+    from pool.scripts import Pool
+
+    Note = dict[str, Any]
+
+#: Characters of `git diff --stat` that are kept.
+_STAT = 8000
+#: Worktrees of one task on one machine, at most.
+_MOST = 1000
+
+
+class NoWorktree(CoordError):
+    """The task asks for a git worktree, and none can be made where it says."""
+
+
+def root(values: Mapping[str, Any]) -> str:
+    """The folder of all worktrees."""
+    return str(values["worktrees"] or os.path.join(values["home"], "worktrees"))
+
+
+# -- at the hand-over --------------------------------------------------------------------------------------
+
+
+def fields(
+    pool: Pool, values: Mapping[str, Any], caller: Caller, handed: HandOver, session: str, cwd: str
+) -> dict[str, Any] | None:
+    """What a task says, with its worktree as the directory if it asks for one: made now, unless it is there.
+
+    ``session`` is the process key of who works there, ``cwd`` where a task without a directory is worked on.
+    None: none could be made, and the task has failed with the reason or was handed back.
+
+    Raises:
+        RedisAway: Redis did not answer.
+    """
+    found = handed.fields
+    if not found.get("worktree"):
+        return found
+    claim = handed.claim
+    try:
+        note = _Maker(pool, values, caller, handed, session, cwd).make()
+    except NoWorktree as error:
+        _drop(pool.fail, caller, claim, str(error))
+        return None
+    except (GitError, OSError) as error:
+        _drop(pool.release, caller, claim, f"its git worktree could not be made: {error}")
+        return None
+    except StaleClaim:
+        return None
+    return placed(found, note)
+
+
+def _drop(end: Callable[[Caller, Claim, str], object], caller: Caller, claim: Claim, why: str) -> None:
+    try:
+        end(caller, claim, why)
+    except StaleClaim:
+        return  # it was taken away just now
+
+
+def placed(found: dict[str, Any], note: Note | None) -> dict[str, Any]:
+    """A task's fields for who works on it in this worktree."""
+    return {**found, "cwd": note["directory"], "place": note} if note else found
+
+
+class _Maker:
+    """Makes the worktree of one claim."""
+
+    def __init__(
+        self, pool: Pool, values: Mapping[str, Any], caller: Caller, handed: HandOver, session: str, cwd: str
+    ) -> None:
+        self.pool = pool
+        self.caller = caller
+        self.claim = handed.claim
+        self.attempt = handed.attempts
+        self.session = session
+        self.root = root(values)
+        self.asked = handed.fields["worktree"]
+        self.folder = str(handed.fields.get("cwd") or "") or cwd
+
+    def _renew(self) -> None:
+        self.pool.place(self.caller, self.claim)
+
+    def make(self) -> Note:
+        """Its note. A worktree that this very claim has is used on; one that was handed back goes on.
+
+        Raises:
+            NoWorktree: The task asks for what there is not.
+            GitError: git could not do it.
+            StaleClaim: The claim was lost meanwhile.
+        """
+        told = _object(self.pool.place(self.caller, self.claim))
+        os.makedirs(self.root, mode=0o700, exist_ok=True)
+        with _locked(os.path.join(self.root, f"{self.claim.task_id}.lock"), self._renew):
+            last = next(iter(notes(self.root, self.claim.task_id)), None)
+            if last is None and told.get("host") == _host() and os.path.isdir(str(told.get("path"))):
+                last = told  # another HOME on this machine
+            if last is not None and os.path.isdir(str(last.get("path"))):
+                if last.get("claim") == str(self.claim) or last.get("state") == "released":
+                    return self._keep({**last, **self._mine()})
+                return self._add(last, _rescued(last, self._renew))
+            elsewhere = (
+                {name: told.get(name) for name in ("host", "path", "branch", "commit")} if told else {}
+            )
+            return self._add({"earlier": elsewhere} if elsewhere else {}, "")
+
+    def _mine(self) -> Note:
+        return {
+            "task": self.claim.task_id, "claim": str(self.claim), "attempt": self.attempt,
+            "session": self.session, "host": _host(), "state": "held",
+        }  # fmt: skip
+
+    def _keep(self, note: Note) -> Note:
+        write(self.root, note)
+        self.pool.place(self.caller, self.claim, jsonlite.dumps(public(note)))
+        return note
+
+    def _add(self, before: Note, start: str) -> Note:
+        """A new worktree, from where the one before has ended, or from the base that was asked for."""
+        git = Git(self.folder, self._renew)
+        top, prefix, base = self._look(git)
+        earlier = before.get("earlier") or {}
+        if start:
+            earlier = {name: before.get(name) for name in ("host", "path", "branch")} | {"commit": start}
+        elif earlier.get("commit") and git.has("cat-file", "-e", f"{earlier['commit']}^{{commit}}"):
+            start = str(earlier["commit"])
+        name, branch = self._free(git)
+        path = os.path.join(self.root, name)
+        note = {
+            **self._mine(), "name": name, "path": path, "branch": branch, "repository": top,
+            "directory": os.path.join(path, prefix) if prefix else path,
+            "base": before.get("base") or base, "state": "making",
+        }  # fmt: skip
+        if earlier:
+            note["earlier"] = earlier
+        self._keep(note)  # before it is made: the next worker must know of it, whatever happens
+        git.ask("worktree", "add", "--quiet", "-b", branch, path, start or base)
+        note["state"] = "held"
+        write(self.root, note)
+        return note
+
+    def _look(self, git: Git) -> tuple[str, str, str]:
+        """The repository's folder, where in it the task's directory is, and the commit to begin with."""
+        if not os.path.isdir(self.folder):
+            raise NoWorktree(f"it asks for a git worktree, and there is no directory {self.folder}")
+        try:
+            top = git.ask("rev-parse", "--show-toplevel")
+            prefix = git.ask("rev-parse", "--show-prefix").rstrip("/")
+        except GitError as error:
+            raise NoWorktree(
+                f"it asks for a git worktree, and {self.folder} is in no repository: {error}"
+            ) from None
+        wanted = self.asked if isinstance(self.asked, str) else "HEAD"
+        try:
+            base = git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{wanted}^{{commit}}")
+        except GitError:
+            what = "no commit yet" if wanted == "HEAD" else f"no commit {wanted[:100]!r}"
+            raise NoWorktree(f"it asks for a git worktree, and {top} has {what}") from None
+        return top, prefix, base
+
+    def _free(self, git: Git) -> tuple[str, str]:
+        """A name that neither a worktree nor a branch has: a branch may be there from long ago."""
+        task = self.claim.task_id
+        for number in range(1, _MOST):
+            name = task if number == 1 else f"{task}.{number}"
+            taken = os.path.lexists(os.path.join(self.root, name)) or os.path.exists(_file(self.root, name))
+            if not taken and not git.has("show-ref", "--verify", "--quiet", f"refs/heads/coord/{name}"):
+                return name, f"coord/{name}"
+        raise NoWorktree(f"it has {_MOST} worktrees already: `coord worktrees --remove` removes them")
+
+
+# -- its notes ---------------------------------------------------------------------------------------------
+
+
+def notes(folder: str, task_id: str = "") -> Iterator[Note]:
+    """The notes of a task's worktrees, the latest first; without a task those of all."""
+    try:
+        names = [name[:-5] for name in os.listdir(folder) if name.endswith(".json")]
+    except OSError:
+        return
+    if task_id:
+        names = [name for name in names if name.partition(".")[0] == task_id]
+    for name in sorted(names, key=lambda each: (each.partition(".")[0], -_number(each))):
+        note = _read(_file(folder, name))
+        if note.get("name") == name:
+            yield note
+
+
+def of(values: Mapping[str, Any], claim: Claim) -> Note | None:
+    """The worktree of a claim (without a token: of the task's last one); None when it has none here."""
+    for note in notes(root(values), claim.task_id):
+        if note.get("claim") == str(claim) or not claim.token:
+            return note
+        return None
+    return None
+
+
+def write(folder: str, note: Note) -> None:
+    """Write a note.
+
+    Raises:
+        OSError: The disk cannot be written.
+    """
+    check.write(_file(folder, str(note["name"])), jsonlite.dumps(note))
+
+
+def public(note: Note) -> Note:
+    """What the pool is told of it."""
+    names = (
+        "name",
+        "path",
+        "directory",
+        "branch",
+        "host",
+        "base",
+        "commit",
+        "attempt",
+        "session",
+        "repository",
+    )
+    return {name: note[name] for name in names if note.get(name)}
+
+
+# -- at the end of an attempt --------------------------------------------------------------------------------
+
+
+def hand_back(values: Mapping[str, Any], claim: Claim) -> Note | None:
+    """Commit what a claim's worktree holds: its worker hands the task back. Its note; None without one.
+
+    Raises:
+        GitError: git could not do it: the next worker tries again.
+    """
+    note = of(values, claim)
+    if note is None or note.get("state") != "held":
+        return None
+    note["commit"] = Git(str(note["path"])).commit_all(_message(note))
+    note["state"] = "released"
+    write(root(values), note)
+    return note
+
+
+def ended(values: Mapping[str, Any], claim: Claim) -> None:
+    """The task is settled: nothing is committed there any more."""
+    note = of(values, claim)
+    if note is not None and note.get("state") == "held":
+        note["state"] = "ended"
+        write(root(values), note)
+
+
+def rescue(values: Mapping[str, Any], session: str) -> list[str]:
+    """Commit what a dead session has left in its worktrees; what went wrong, a line each."""
+    wrong = []
+    folder = root(values)
+    for note in list(notes(folder)):
+        if note.get("session") == session and note.get("state") == "held":
+            try:
+                with _locked(os.path.join(folder, f"{note['task']}.lock")):
+                    note = _read(_file(folder, str(note["name"])))
+                    if note.get("state") == "held":
+                        note["commit"], note["state"] = _rescued(note), "lost"
+                        write(folder, note)
+            except (CoordError, OSError) as error:
+                wrong.append(f"worktree {note.get('name')}: {error}")
+    return wrong
+
+
+def _rescued(note: Note, tick: Any = None) -> str:
+    """A commit of all that was changed there: on its branch, unless its session lives and may work on."""
+    if note.get("state") == "making":
+        return ""
+    git, message = Git(str(note["path"]), tick), _message(note)
+    session = str(note.get("session") or "")
+    return git.snapshot(message) if session and process.same(session) else git.commit_all(message)
+
+
+def _message(note: Note) -> str:
+    return f"coord: work in progress of task {note['task']}, attempt {note.get('attempt')}"
+
+
+def evidence(values: Mapping[str, Any], claim: Claim) -> dict[str, str]:
+    """What was changed in a claim's worktree: ``work`` (JSON) and ``patch``; {} when it has none."""
+    note = of(values, claim)
+    if note is None:
+        return {}
+    work = {name: note.get(name) for name in ("path", "branch", "host", "base", "attempt")}
+    found: dict[str, str] = {}
+    git, limit = Git(str(note["path"])), int(values["artifact_limit"])
+    try:
+        tree, base = git.tree(), str(note["base"])
+        work["commit"] = git.ask("rev-parse", "HEAD")
+        work["uncommitted"] = tree != git.ask("rev-parse", "HEAD^{tree}")
+        work["stat"] = git.ask(
+            "diff", "--no-ext-diff", "--no-textconv", "--stat=100", base, tree, limit=_STAT
+        )
+        patch = git.ask("diff", "--no-ext-diff", "--no-textconv", base, tree, limit=limit + 1)
+        if len(patch.encode()) > limit:
+            patch = patch.encode()[:limit].decode("utf-8", "ignore") + f"\n[cut: more than {limit:,} bytes]\n"
+        if patch:
+            found["patch"] = patch
+    except GitError as error:
+        work["error"] = str(error)
+    return {"work": jsonlite.dumps(work), **found}
+
+
+# -- parts -------------------------------------------------------------------------------------------------
+
+
+def _file(folder: str, name: str) -> str:
+    return os.path.join(folder, f"{name}.json")
+
+
+def _number(name: str) -> int:
+    number = name.partition(".")[2]
+    return int(number) if number.isdigit() else 1
+
+
+def _read(path: str) -> Note:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return _object(file.read())
+    except OSError:
+        return {}
+
+
+def _object(text: str) -> Note:
+    try:
+        value = jsonlite.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _host() -> str:
+    return os.uname().nodename
+
+
+def _locked(path: str, tick: Any = None) -> AbstractContextManager[None]:
+    """One at a time works on a task's worktrees on this machine; ``tick`` keeps who waits alive."""
+    import contextlib
+    import fcntl
+    import time
+
+    @contextlib.contextmanager
+    def locked() -> Iterator[None]:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            looked = 0
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.05)
+                    looked += 1
+                    if tick is not None and looked % 40 == 0:
+                        tick()
+            yield
+        finally:
+            os.close(fd)
+
+    return locked()
+'''
+
 MODULES['workers'] = r'''"""The worker's side: helper scripts, keeper, and the same as functions for people's own scripts.
 
 ``from workers import claim_task, complete_task, fail_task, heartbeat, should_worker_continue``
@@ -5804,10 +6365,11 @@ MODULES['workers.api'] = r'''"""coord-worker as Python functions. Each call is o
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import Any
 
-from pool import compiled, jsonlite, scripts, wire
+from pool import compiled, jsonlite, scripts, wire, worktree
 from pool.claim import Caller, Claim
 from pool.errors import CheckFailed, NotRegistered, StaleClaim, UsageError
 from workers import desks, identity
@@ -5834,16 +6396,22 @@ def claim_task(worker_id: str) -> dict[str, Any] | None:
         NotRegistered: The registration ended.
         RedisAway: Redis cannot be reached.
     """
+    settings, _ = _context()
     pool, caller = _attend(worker_id)
-    look = pool.claim(caller)
-    if look.verdict == "gone":
-        raise NotRegistered
-    if look.handed is None:
-        return None
-    if look.handed.provisional:
-        pool.confirm(caller, look.handed.claim)
-    claim = look.handed.claim
-    return {"id": claim.task_id, "claim": str(claim), "attempt": look.handed.attempts, **look.handed.fields}
+    while True:
+        look = pool.claim(caller)
+        if look.verdict == "gone":
+            raise NotRegistered
+        handed = look.handed
+        if handed is None:
+            return None
+        fields = worktree.fields(pool, settings.values, caller, handed, "", os.getcwd())
+        if fields is not None:  # else its git worktree cannot be made: it has failed, or is handed back
+            break
+    if handed.provisional:
+        pool.confirm(caller, handed.claim)
+    claim = handed.claim
+    return {"id": claim.task_id, "claim": str(claim), "attempt": handed.attempts, **fields}
 
 
 def complete_task(task_id: str, worker_id: str, result: Any = None) -> bool:
@@ -5954,8 +6522,13 @@ def of(settings: Compiled, pool: Pool, me: Identity) -> settle.Desk:
         os.path.join(folder, "check"),
         me.outbox(settings.home),
         session=session.key if session is not None else "",
-        cwd=str(session.data.get("cwd") or "") if session is not None else os.getcwd(),
+        cwd=directory(me),
     )
+
+
+def directory(me: Identity) -> str:
+    """Where a task without a directory is worked on."""
+    return str(me.session.data.get("cwd") or "") if me.session is not None else os.getcwd()
 
 
 def patience(settings: Compiled, me: Identity) -> float:
@@ -5977,8 +6550,22 @@ import sys
 import time
 
 
-from pool import brief, compiled, errors, jsonlite, outbox, payload, scripts, units, usage, wire, words
+from pool import (
+    brief,
+    compiled,
+    errors,
+    jsonlite,
+    outbox,
+    payload,
+    scripts,
+    units,
+    usage,
+    wire,
+    words,
+    worktree,
+)
 from pool.claim import Caller, Claim, HandOver
+from pool.git import GitError
 from workers import desks
 from workers import identity as identity_module
 from workers.options import Options
@@ -6051,7 +6638,7 @@ class Helper:
     def do_claim(self) -> int:
         """Print the next task."""
         caller = self._caller()
-        look = self.pool.claim(caller)
+        look, fields = self._look(caller)
         if look.verdict == "gone":
             raise errors.NotRegistered
         handed = look.handed
@@ -6066,12 +6653,25 @@ class Helper:
         if self.me.session is not None:
             self.me.session.told()  # a word about an earlier task would only confuse
             self.me.session.hand(handed.claim.task_id, usage.moment(time.time()))
-        fields = handed.fields
         self._print(
             brief.whole(handed, fields),
             {"claim": str(handed.claim), "id": handed.claim.task_id, "attempt": handed.attempts, **fields},
         )
         return 0
+
+    def _look(self, caller: Caller) -> tuple[scripts.Look, dict[str, Any]]:
+        """The next task, and what it says; one whose worktree cannot be made is passed over."""
+        while True:
+            look = self.pool.claim(caller)
+            if look.handed is None:
+                return look, {}
+            fields = worktree.fields(
+                self.pool, self.settings.values, caller, look.handed,
+                self.me.session.key if self.me.session is not None else "",
+                desks.directory(self.me),
+            )  # fmt: skip
+            if fields is not None:
+                return look, fields
 
     def do_complete(self) -> int:
         """Commit the result; kept on disk while Redis is away."""
@@ -6127,6 +6727,7 @@ class Helper:
         """Hand the task back."""
         delay = self.options.get("--delay")
         claim = self._claim() if self.options.words else self._held()
+        self._commit_work(claim)
         reply = self.pool.release(
             self.me.caller, claim, self.options.get("--reason", "released by its worker"),
             _duration(delay) if delay else None, "--no-count" not in self.options.flags,
@@ -6186,7 +6787,7 @@ class Helper:
         handed = HandOver(
             [b"", b"", claim.task_id.encode(), token, b"", data, attempts or b"0", b"", b"", title or b""]
         )
-        fields = handed.fields
+        fields = worktree.placed(handed.fields, worktree.of(self.settings.values, handed.claim))
         parents = {parent: self._result_of(parent) for parent in brief.parents(fields)}
         text = brief.whole(handed, fields)
         for parent, result in parents.items():
@@ -6230,6 +6831,16 @@ class Helper:
     def _caller(self) -> Caller:
         self._flush()
         return identity_module.attend(self.settings, self.pool, self.me)
+
+    def _commit_work(self, claim: Claim) -> None:
+        """What its worktree holds is committed before the task is handed back, and the pool told."""
+        try:
+            note = worktree.hand_back(self.settings.values, claim)
+        except (GitError, OSError) as error:
+            print(f"coord-worker: what is in its worktree is left uncommitted: {error}", file=sys.stderr)
+            return
+        if note is not None:
+            self.pool.place(self.me.caller, claim, jsonlite.dumps(worktree.public(note)))
 
     def _claim(self) -> Claim:
         word = self.options.word("claim") if self.command != "progress" else ""
@@ -6550,10 +7161,14 @@ import time
 
 import select
 
-from pool import brief, check, compiled, local, outbox, process, scripts, usage, wire
+from pool import brief, check, compiled, local, outbox, process, scripts, usage, wire, worktree
 from pool.claim import Caller
 from pool.enroll import enroll
 from pool.errors import CoordError, RedisAway
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Commits of a dead session are tried for so long (seconds), then they stay on disk.
 LAST_WORDS = 600.0
@@ -6725,7 +7340,7 @@ class Keeper:
 
 
 def bury(session: local.Session, pool: scripts.Pool, caller: Caller) -> None:
-    """The last duties to a dead session: send its commits, report its death, remove its folder.
+    """The last duties to a dead session: send its commits, report its death, keep what it has made.
 
     Raises:
         RedisAway: Redis does not answer; nothing is removed.
@@ -6736,7 +7351,15 @@ def bury(session: local.Session, pool: scripts.Pool, caller: Caller) -> None:
         if each.worker and each.epoch:
             pool.deregister(each, died=True, why="its process is gone")
     usage.look(session, pool, pool.values)
+    _rescue(pool.values, session.key)
     _remove(session.folder)
+
+
+def _rescue(values: dict[str, Any], session: str) -> None:
+    """Commit what a dead session has left in its worktrees."""
+    if os.path.isdir(worktree.root(values)):
+        for problem in worktree.rescue(values, session):
+            local.log(str(values["home"]), f"keeper: {problem}")
 
 
 def tidy(settings: compiled.Compiled, pool: scripts.Pool) -> None:
@@ -6759,6 +7382,7 @@ def tidy(settings: compiled.Compiled, pool: scripts.Pool) -> None:
                 flush_outbox(session, pool)
                 if session.load():
                     usage.look(session, pool, pool.values)
+                _rescue(pool.values, session.key)
                 _remove(session.folder)
             finally:
                 os.close(fd)
@@ -6787,6 +7411,17 @@ def _remove(folder: str) -> None:
     refused = os.path.join(folder, "outbox")
     if os.path.isdir(refused) and os.listdir(refused):
         return
+    for left in range(5, 0, -1):
+        try:
+            _remove_all(folder)
+            return
+        except OSError:  # a hook of the dead session was writing there
+            if left == 1:
+                raise
+            time.sleep(0.05)
+
+
+def _remove_all(folder: str) -> None:
     for top, folders, files in os.walk(folder, topdown=False):
         for name in files:
             os.unlink(os.path.join(top, name))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from pool import local
+from pool import local, worktree
 from tests.crash.bench import Bench, Process
 
 Step = Callable[[Bench], object]
@@ -137,6 +140,34 @@ def to_check_in_vain(bench: Bench, **fields: Any) -> None:
     to_check(bench, "false", **fields)
 
 
+def repository(bench: Bench) -> str:
+    """A git repository with one commit; what an earlier kill has left of it is gone."""
+    folder = bench.folder / "repository"
+    for each in (folder, Path(bench.settings.home) / "worktrees"):
+        shutil.rmtree(each, ignore_errors=True)
+    folder.mkdir()
+    for words in (("init", "-q"), ("commit", "-q", "--allow-empty", "-m", "first")):
+        mine = ("-c", "user.name=me", "-c", "user.email=me@here")
+        subprocess.run(["git", *mine, *words], cwd=folder, check=True, capture_output=True)
+    return str(folder)
+
+
+def worktree_wanted(bench: Bench) -> None:
+    """A task waits that asks for a git worktree."""
+    bench.enroll()
+    bench.submit(worktree=True, cwd=repository(bench))
+
+
+def worktree_held(bench: Bench) -> None:
+    """It holds t, in a worktree of its own."""
+    holding(bench, worktree=True, cwd=repository(bench))
+    handed = bench.pool.claim(bench.caller).handed
+    assert handed is not None
+    values = bench.settings.model_dump()
+    assert worktree.fields(bench.pool, values, bench.caller, handed, bench.one.key, "") is not None
+    (Path(bench.settings.home) / "worktrees" / "t" / "half.txt").write_text("half")
+
+
 def checked_twice(bench: Bench) -> None:
     """The check of t has failed as often as it may, but once."""
     to_check(bench, "false")
@@ -250,6 +281,21 @@ def with_evidence(bench: Bench) -> bool:
     return bool(bench.conn.hexists("pool:evidence:t", "check"))
 
 
+def with_worktree(bench: Bench) -> bool:
+    return bool(bench.conn.hexists("rq:job:t", "pool_worktree")) and any(
+        each.is_dir() for each in (Path(bench.settings.home) / "worktrees").iterdir()
+    )
+
+
+def work_kept(bench: Bench) -> bool:
+    """What was changed is committed."""
+    shown = subprocess.run(
+        ["git", "show", "--stat", "coord/t"], cwd=bench.folder / "repository", capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    return "half.txt" in shown.stdout
+
+
 def stopped(bench: Bench) -> bool:
     return bench.conn.zcard("pool:workers") == 0
 
@@ -337,8 +383,10 @@ HOOKS = [
     Command("Stop, its last message, and a check that fails",
             ("claim", "remind", "complete", "beat", "checked"),
             lambda b: to_check_in_vain(b, finish="message"), TOLD, HELD),
+    Command("Stop, a task in a git worktree", ("claim", "place", "place", "confirm"), worktree_wanted, STOP,
+            STARTED, check=with_worktree),
     Command("Stop, idle", ("claim",), lambda b: b.enroll(idle=0.0), STOP, check=stopped),
-    Command("Stop, idle after a wait", ("claim", "BLPOP", "claim"), lambda b: b.enroll(idle=0.15), STOP,
+    Command("Stop, idle after a wait", ("claim", "BLPOP", "claim"), lambda b: b.enroll(idle=0.5), STOP,
             check=stopped),
     Command("Stop, draining", ("claim",), draining, STOP, {"t": "queued"}, check=stopped),
     Command("Stop, ended by a signal while it waits", ("claim", "BLPOP", "leave"), enrolled, STOP,
@@ -388,6 +436,8 @@ HELPERS = [
     Command("fail CLAIM --no-retry", ("fail",), lambda b: holding(b, retries=2),
             helper("fail", "CLAIM", "--reason", "no", "--no-retry"), FAILED, FAILED),
     Command("release CLAIM", ("release",), holding, helper("release", "CLAIM"), LATER),
+    Command("release CLAIM, in a git worktree", ("place", "release"), worktree_held,
+            helper("release", "CLAIM", "--delay", "0"), BACK, check=work_kept),
     Command("release CLAIM --delay 0", ("release",), holding, helper("release", "CLAIM", "--delay", "0"),
             BACK),
     Command("park", ("park",), holding, helper("park", "--for", "1h"), HELD),
