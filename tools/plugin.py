@@ -42,7 +42,8 @@ session is left alone.
 
 It needs `python3` (3.11 or newer) and a Redis: the one in `COORD_REDIS_URL`, in the project's `coord.toml`,
 in the option `redis_url`, or the one that `coord up` started in the project, else redis://127.0.0.1:6379.
-Where `coord` itself is installed with its extra `mcp`, a worker also has the pool's MCP tools.
+Where `coord` itself is installed with its extra `mcp`, a worker also has the pool's MCP tools. Start it with
+`CLAUDE_CODE_STOP_HOOK_BLOCK_CAP=0`, or it stops after 8 tasks in a row that used no tool.
 
 Everything in this folder is generated; the sources are at the top of the repository.
 """

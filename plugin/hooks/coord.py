@@ -7210,7 +7210,7 @@ class Keeper:
                 if not self.tend():
                     return
                 self._listen(self.beat)
-                pause = 0.0
+                pause, self._problem = 0.0, ""
             except (RedisAway, wire.ReplyError) as error:
                 pause = min(self.beat, 1.0)  # the lease runs on: try again soon
                 self._log(error)
@@ -7276,7 +7276,6 @@ class Keeper:
     def _beat(self) -> bool:
         """One heartbeat; whether there is anything left to keep."""
         answer = self.said = self.pool.beat(self.caller)
-        self._problem = ""
         if answer.verdict == "lost":
             self._tell(answer)
         if answer.verdict == "ok":

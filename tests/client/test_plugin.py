@@ -46,10 +46,10 @@ def test_installed_from_this_repository_it_is_all_that_a_worker_needs(
     """No coord on its PATH: tasks before and after a wait, a message and a cancelled task amid tool calls."""
     api.script(models.worker())
     home.run(home.program, "plugin", "marketplace", "add", str(ROOT))
-    home.run(home.program, "plugin", "install", "coord")
+    home.run(home.program, "plugin", "install", "coord", "--config", "worker=true")
     cap = {"CLAUDE_CODE_STOP_HOOK_BLOCK_CAP": "0"}
     first = submit("run: command -v coord-worker")
-    session = home.open("Work for the pool.", COORD_WORKER="1", COORD_WORKER_ID="w1", PATH=bare, **cap)
+    session = home.open("Work for the pool.", COORD_WORKER_ID="w1", PATH=bare, **cap)
     story.finished(conn, first)
     assert any("/bin/coord-worker" in each for request in api.seen() for each in request.results())
     story.until(conn, "w1", "waiting")

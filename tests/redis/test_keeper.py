@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -377,3 +378,30 @@ def test_a_kept_commit_that_comes_too_late_is_refused_and_set_aside(
         assert view.task(conn, "t").result == "in time"
         assert [f[b"type"] for _, f in conn.xrange("rq:results:t")] == [b"1"]
     assert Claim.parse(claim).task_id == "t"
+
+
+@pytest.mark.settings(beat="200ms")
+def test_a_list_that_is_none_costs_it_its_calls_and_nothing_else(
+    session: Start, submit: Submit, conn: redis.Redis
+) -> None:
+    """It goes on to beat, and does not ask again and again."""
+    conn.set("pool:call:w1", "not a list")
+    one = session("w1")
+    one.start()
+    submit(id="t")
+    handed(one)
+    log = Path(one.settings.home) / "hooks.log"
+    eventually(lambda: log.exists() and "WRONGTYPE" in log.read_text(), what="it says so")
+
+    def beats() -> float:
+        return float(conn.hget("pool:worker:w1", "beat_at") or 0)
+
+    first = beats()
+    eventually(lambda: beats() > first, what="it beats")
+    before: Any = conn.info("commandstats")
+    time.sleep(1.0)
+    after: Any = conn.info("commandstats")
+    asked = after["cmdstat_blpop"]["calls"] - before["cmdstat_blpop"]["calls"]
+    assert asked <= 20, f"{asked} times in a second"
+    assert log.read_text().count("WRONGTYPE") == 1, "a problem is told once"
+    assert holder(conn, "t") == "started w1"
