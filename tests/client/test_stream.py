@@ -112,6 +112,9 @@ def test_three_tasks_then_a_wait_that_costs_nothing_and_the_end_by_the_idle_cloc
     assert supervisor.worker("mode") == "stream" and supervisor.worker("evidence").startswith("idle")
     assert [attempts(conn, each) for each in (first, second, third)] == [1, 1, 1]
     assert len(happened(conn, "registered")) == 1
+    day: Any = conn.hgetall(next(conn.scan_iter("pool:cost:day:*")))
+    assert (day[b"account=default:requests"], day[b"worker=w1:requests"]) == (b"9", b"9")
+    assert int(day[b"account=default:nano"]) > 0 and not any(b"idle" in name for name in day)
     assert supervisor.end() == 0, supervisor.said
     assert "Traceback" not in supervisor.said
 

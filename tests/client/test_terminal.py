@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.client import models
+from tests.client import models, replies
 from tests.client.api import Api
 from tests.client.client import Home
 from tests.client.terminal import Terminal
@@ -146,6 +146,22 @@ def test_a_session_that_was_let_go_is_ended_and_started_again_for_the_next_task(
     supervisor.send_signal(signal.SIGTERM)
     assert supervisor.wait(PATIENCE) == 0
     assert not panes.run("list-windows", "-a")
+
+
+@pytest.mark.settings(quota_wait="2s", quota_jitter="0s")
+def test_a_session_that_a_quota_has_stopped_is_told_to_go_on(
+    api: Api, home: Home, conn: redis.Redis, submit: Submit, panes: Panes,
+    supervise: Callable[..., subprocess.Popen[bytes]],
+) -> None:  # fmt: skip
+    refused = replies.error(429, "rate_limit_error")
+    api.script(models.in_order(refused, refused, then=models.worker()), key=home.key)
+    task = submit("run: echo done > done.txt")
+    supervisor = supervise(CLAUDE_CODE_MAX_RETRIES="1")
+    eventually(lambda: field(conn, "state") == "parked", PATIENCE)
+    becomes(conn, task, "finished")
+    assert attempts(conn, task) == 1 and "Go on where you were" in panes.wait("Go on")
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(PATIENCE) == 0
 
 
 @pytest.mark.settings(idle_limit="6s")

@@ -20,6 +20,7 @@ from pool.claim import Caller, HandOver
 from pool.errors import Outdated, RedisAway
 from workers.supervise import frames, sdk, turns
 from workers.supervise.bell import Bell
+from workers.supervise.books import Books
 from workers.supervise.session import Frame, Launch
 from workers.supervise.settling import Settling
 
@@ -68,6 +69,8 @@ class Feeder:
         self.word = ""
         self.idle_end = clock.mono() + settings["idle_limit"]
         self._away, self._backoff = "", _FIRST
+        #: What its turns have used; the task that the last one was begun for.
+        self.books, self._about = Books(self.pool, settings.values), ""
         #: Why another session would fare no better; '' if one may.
         self.problem = ""
         #: Why the supervisor ends it, and the pipe that tells it at once.
@@ -98,6 +101,7 @@ class Feeder:
     def _read(self) -> None:
         for frame in self.client.frames():
             self.frames.append(frame)
+            self.books.see(frame, self._about)
             if self.turn.see(frame):
                 self.ended, self.yields = True, 0.0
             self.launch.wake()
@@ -123,6 +127,7 @@ class Feeder:
 
     def _look(self) -> float:
         member = self.member or self._enroll()
+        self.books.book(member)
         if self.yields:
             return max(0.05, self.yields - clock.mono())
         if self.handed is None:
@@ -202,12 +207,13 @@ class Feeder:
             return
         said = words.take(self.pool, self.caller)
         parts = (self.word, text, said.text if said is not None else "")
+        self.handed, self.parked = handed, False
         try:
             self._tell("\n\n".join(part for part in parts if part))
         except sdk.NotListening as error:
             self.pool.release(self.caller, handed.claim, str(error), 0.0, counted=False)
             raise
-        self.word, self.handed, self.parked = "", handed, False
+        self.word = ""
         self.log(f"handed over task {handed.claim.task_id}")
         if not self.pool.confirm(self.caller, handed.claim):
             self._drop(handed, "its hand-over came too late")
@@ -227,6 +233,7 @@ class Feeder:
         return True
 
     def _tell(self, text: str) -> None:
+        self._about = self.handed.claim.task_id if self.handed is not None else ""
         self.client.query(text)
         self.ended = False
         self.turn.begin()
