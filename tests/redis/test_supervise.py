@@ -180,8 +180,8 @@ def test_a_breaker_opens_and_tries_again_after_a_growing_pause() -> None:
     assert breaker.left > pauses[-1], "and no other, meanwhile"
     breaker.went_well()
     assert not breaker.open and breaker.left == 0 and breaker.say() == ""
-    breaker.failed("no login", at_once=True)
-    assert breaker.open
+    pause = breaker.failed("no login", at_once=True)
+    assert breaker.open and breaker.say() == "no login" and pause >= OPEN_FIRST * 0.7
 
 
 @pytest.mark.settings(recheck="1s")
@@ -220,7 +220,7 @@ def test_what_follows_a_turn() -> None:
         return turns
 
     quota = error("rate_limit", 429)
-    assert quota.next("working", True).what == "park"
+    assert quota.next("working", True).what == "go-on", "it was parked, and let go on before that was seen"
     assert [quota.next(state, True).what for state in ("parked", "parked", "working")] == [
         "wait",
         "wait",

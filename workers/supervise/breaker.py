@@ -26,23 +26,25 @@ class Breaker:
         self.failures = 0
         self.reason = ""
         self._until = 0.0
+        self._hopeless = False
 
     def failed(self, reason: str, at_once: bool = False) -> float:
         """A session failed; the pause before the next. ``at_once``: trying again is no use, it opens now."""
-        self.failures = max(self.failures + 1, TOLERATED if at_once else 0)
+        self.failures += 1
         self.reason = reason
-        beyond = self.failures - TOLERATED
-        if beyond < 0:
-            pause = min(LONGEST, FIRST * 2 ** (self.failures - 1))
-        else:
+        self._hopeless = self._hopeless or at_once
+        if self.open:
+            beyond = max(0, self.failures - (1 if self._hopeless else TOLERATED))
             pause = min(OPEN_LONGEST, OPEN_FIRST * 2**beyond)
+        else:
+            pause = min(LONGEST, FIRST * 2 ** (self.failures - 1))
         pause = float(pause * random.uniform(0.7, 1.3))
         self._until = self._now() + pause
         return pause
 
     def went_well(self) -> None:
         """A session went well: closed."""
-        self.failures, self.reason, self._until = 0, "", 0.0
+        self.failures, self.reason, self._until, self._hopeless = 0, "", 0.0, False
 
     def tried(self) -> None:
         """A session is started. Of an open breaker no other is, before it is known what became of it."""
@@ -52,7 +54,7 @@ class Breaker:
     @property
     def open(self) -> bool:
         """Whether it is open (half-open, when `left` is 0)."""
-        return self.failures >= TOLERATED
+        return self._hopeless or self.failures >= TOLERATED
 
     @property
     def left(self) -> float:

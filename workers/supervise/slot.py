@@ -84,6 +84,7 @@ class Slot:
         own.watcher.add(self.watch.key)
         self.wear = recycle.Wear(self.session.pid, self.options.limits)
         self.turns = turns.Turns(bool(asked.name))
+        self._model = asked.over(self.options.profile).model
         self.member, self.problem, self._hopeless = False, "", False
         self.drained = self._drain_told = self._finished = False
         self._deadline = self._looked = self._over_at = 0.0
@@ -129,9 +130,16 @@ class Slot:
             if self.turns.see(frame):
                 self._over_at = clock.mono()
                 # What the session's own hook makes of it, it does itself; why it will end is known here.
-                self.problem, self._hopeless = self.turns.blame() or (self.problem, self._hopeless)
+                self.problem, self._hopeless = self._blamed(self.turns.blame())
         if heard and self.keep is not None and not self.keep.claim.task_id:
             self.owner.ask(self.keep.tend)
+
+    def _blamed(self, blame: tuple[str, bool] | None) -> tuple[str, bool]:
+        """Why the session will have failed, and whether any other would; of an unknown model, which."""
+        if blame is None:
+            return self.problem, self._hopeless
+        named = f" ({self._model})" if self._model and self.turns.unknown_model else ""
+        return blame[0] + named, blame[1]
 
     def _tend(self) -> None:
         """Keep its lease, and see how far it has come."""

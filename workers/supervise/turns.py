@@ -76,6 +76,11 @@ class Turns:
         # (An invalid request is the conversation's: the next session has another.)
         return self._verdict.reason, self._verdict.error != "invalid_request"
 
+    @property
+    def unknown_model(self) -> bool:
+        """Whether the last turn ended because there is no such model."""
+        return self._verdict is not None and self._verdict.error == "model_not_found"
+
     def said(self) -> None:
         """The session was told something: a turn begins."""
         self.over = False
@@ -97,7 +102,11 @@ class Turns:
             return Next("fail" if holds else "end", self._limit)
         verdict = self._verdict
         if verdict is not None and verdict.action in ("park", "pause"):
-            return Next("park", verdict.reason, verdict.resets_at)
+            # Its hook has parked it, and somebody has let it go on already; or there is no such hook.
+            self._nudges += 1
+            return (
+                Next("go-on") if self._nudges <= NUDGES else Next("park", verdict.reason, verdict.resets_at)
+            )
         if verdict is not None and verdict.action in ("stop", "give-back"):
             asked_for = verdict.error == "model_not_found" and self._profiled
             what = "fail" if holds and asked_for else "give-back" if holds else "end"
