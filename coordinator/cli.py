@@ -19,6 +19,7 @@ COMMANDS = {
     "accounts": ("accounts", "Show accounts and their quota; park, stop or resume one."),
     "cancel": ("tasks", "Cancel tasks that have not ended."),
     "completion": ("completion", "Print the completion script of a shell."),
+    "cost": ("cost", "Show what sessions have used, and what that cost."),
     "dead-letters": ("service", "Show what could not become a task, with the reason."),
     "doctor": ("doctor", "See what is wrong here, and how to mend it."),
     "down": ("service", "End the embedded Redis of this project."),

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from pool import histogram, keys, model, view
+from pool import costs, histogram, keys, model, view
 
 #: Counters by name, and what they count; `finished` and `claimed` come from the histograms.
 COUNTERS = {
@@ -83,6 +83,8 @@ class Stats:
     seconds: float
     slot: int
     queues: list[QueueStats]
+    #: The idle meter: what was used today while no task was held and nothing waited. Its goal is zero.
+    idle: costs.Cost = field(default_factory=lambda: costs.Cost("idle"))
 
 
 def totals(connection: redis.Redis, queue: str) -> Counters:
@@ -103,7 +105,8 @@ def read(connection: redis.Redis, seconds: float, queue: str = "") -> Stats:
         each = _depths(connection, name, now)
         _fill(each, _by_slot(connection, name, slot, first, last), now - first * slot)
         found.append(each)
-    return Stats(model.utc(first * slot), model.utc(now), now - first * slot, slot, found)
+    idle = costs.read(connection, "kind", 1).idle
+    return Stats(model.utc(first * slot), model.utc(now), now - first * slot, slot, found, idle)
 
 
 def _by_slot(connection: redis.Redis, queue: str, slot: int, first: int, last: int) -> list[Counters]:

@@ -97,6 +97,11 @@ class WorkerView:
     messages: int
     parked_until: str | None
     registered_at: str | None
+    #: Model requests of this registration, what they cost (USD, as far as it is known), and how many of
+    #: them were made while it held nothing and nothing waited.
+    requests: int
+    usd: float
+    idle_requests: int
     #: coord's release and its scripts' version, as this worker runs them.
     coord: str
     scripts: int
@@ -354,7 +359,8 @@ def unadopted(connection: redis.Redis, limit: int) -> list[str]:
 _WORKER_FIELDS = (
     "epoch", "state", "state_at", "evidence", "claim", "beat_at", "active_at", "idle_limit", "queues",
     "tasks", "host", "pid", "cwd", "session", "draining", "park_until", "registered_at", "parked_at",
-    "coord", "scripts", "offers", "account", "mode", "supervisor", "words",
+    "cost_requests", "cost_nano", "idle_requests", "coord", "scripts", "offers", "account", "mode",
+    "supervisor", "words",
 )  # fmt: skip
 
 
@@ -464,7 +470,8 @@ def _worker(worker_id: str, f: dict[str, bytes | None], now: float) -> WorkerVie
         pid=_whole(f["pid"]), cwd=_text(f["cwd"]), session=_text(f["session"]), epoch=_whole(f["epoch"]),
         draining=bool(f["draining"]), messages=_whole(f["words"]),
         parked_until=model.utc(until) if until > 0 else None,
-        registered_at=model.utc(number("registered_at")), coord=_text(f["coord"]),
+        registered_at=model.utc(number("registered_at")), requests=_whole(f["cost_requests"]),
+        usd=_whole(f["cost_nano"]) / 1e9, idle_requests=_whole(f["idle_requests"]), coord=_text(f["coord"]),
         scripts=_whole(f["scripts"]) or 1, offers=_text(f["offers"]).split(),
         account=_text(f["account"]) or "default", mode=_text(f["mode"]), supervisor=_text(f["supervisor"]),
         age=max(0.0, now - number("registered_at")) if f["registered_at"] else 0.0,

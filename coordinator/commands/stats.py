@@ -98,6 +98,8 @@ def _picture(found: stats_module.Stats) -> Group:
         parts += [Text(), common.cell(each.queue, "bold"), made]
     if not found.queues:
         parts.append(Text("no queues"))
+    idle = f"idle meter: {found.idle.requests} requests, {found.idle.tokens} tokens today"
+    parts += [Text(), common.cell(idle, "red" if found.idle.requests else "dim")]
     return Group(*parts)
 
 

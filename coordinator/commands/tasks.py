@@ -13,8 +13,8 @@ import click
 import redis
 
 from coordinator import completing
-from coordinator.commands import common
-from pool import events, evidence, keys, model, payload, units, view
+from coordinator.commands import common, cost
+from pool import costs, events, evidence, keys, model, payload, units, view
 from pool.errors import EXIT_FAILED, UnknownTask, UnknownWorker, UsageError, WrongState
 
 #: How many events are searched for a task's history.
@@ -130,14 +130,17 @@ def task(task_id: str, as_json: bool) -> None:
             fields = view.fields(ctx.connection, task_id)
         except payload.NotATask as error:
             fields = {"prompt": f"(this job is none of coord's: {error})"}
+        spent = costs.of_tasks(ctx.connection, [task_id])[0]
         history = [row for row in events.latest(ctx.connection, _HISTORY) if row.get("task") == task_id][::-1]
     if as_json:
-        common.dump({**found.__dict__, "fields": fields, "history": history, "messages": waiting})
+        common.dump({**found.__dict__, "fields": fields, "history": history, "messages": waiting,
+                     "cost": spent})  # fmt: skip
         return
     common.console.print(common.cell(f"{found.id}  {found.title}", "bold"), soft_wrap=True)
     made = common.table("what", "value")
     made.show_header = False
     notes = {"messages": f"{waiting} that its worker has not got yet" if waiting else ""}
+    notes["cost"] = cost.described(spent) if spent is not None else ""
     for name, value in {**_facts(found, fields), **notes}.items():
         if value:
             made.add_row(common.cell(name, "dim"), value if name == "status" else common.cell(value))

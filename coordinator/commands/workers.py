@@ -108,21 +108,25 @@ def _picture(ctx: common.Context, limit: int | None, found: list[view.WorkerView
 
 def _table(found: list[view.WorkerView]) -> tuple[list[str], list[dict[str, Any]], str, list[str]]:
     """Columns, rows, the free column and those below it: see common.listing()."""
-    columns = ["id", "state", "heartbeat", "idle left", "since", "task", "evidence", "host"]
+    columns = [
+        "id", "state", "heartbeat", "idle left", "since", "USD", "idle requests", "task", "evidence", "host",
+    ]  # fmt: skip
     rows = [
         {
             "id": each.id, "state": common.state(each.state), "since": units.span(each.state_age),
             "heartbeat": f"{units.span(each.last_heartbeat)} ago",
             "idle left": "" if each.idle_left is None else units.span(each.idle_left),
             "task": f"{each.task} {each.title or ''}".strip() if each.task else "",
+            "USD": f"{each.usd:.2f}" if each.requests else "",
+            "idle requests": str(each.idle_requests) if each.idle_requests else "",
             "evidence": each.evidence + _unread(each.messages), "session": _session(each),
             "host": f"{each.host}:{each.pid}",
         }
         for each in found
     ]  # fmt: skip
     if common.layout() == "wide":
-        columns = [*columns[:5], "host", "task", "evidence"]
-    under = columns[6:] if common.layout() == "narrow" else ["evidence"]
+        columns = [*columns[:7], "host", "task", "evidence"]
+    under = columns[8:] if common.layout() == "narrow" else ["evidence"]
     if any(row["session"] for row in rows):
         columns, under = [*columns, "session"], [*under, "session"]
     return columns, rows, "task", under
