@@ -32,14 +32,14 @@ def handle(hook: runtime.Hook) -> None:
         return
     verdict = apierror.Verdict(hook.text("error"))
     how = outcome_of_session()
+    try:
+        act(hook, session, verdict, how)
+    except NotRegistered:
+        hook.log(f"StopFailure: {session.caller.worker} is no worker any more ({verdict.error})")
     beat = hook.pool.beat(session.caller)
     if beat.claim is not None and beat.verdict != "ok":
         session.tell(brief.taken_away(beat.claim.task_id, beat.why))  # it is told once: pass it on
     hook.book(session)
-    try:
-        _act(hook, session, verdict, how)
-    except NotRegistered:
-        hook.log(f"StopFailure: {session.caller.worker} is no worker any more ({verdict.error})")
 
 
 def outcome_of_session() -> str:
@@ -49,10 +49,16 @@ def outcome_of_session() -> str:
     return "stalls" if os.environ.get("CLAUDE_CODE_ENTRYPOINT", "") == "cli" else "ends"
 
 
-def _act(hook: runtime.Hook, session: Session, verdict: apierror.Verdict, how: str) -> None:
+def act(hook: runtime.Hook, session: Session, verdict: apierror.Verdict, how: str) -> None:
+    """What the error means for the worker, its task and its account.
+
+    Raises:
+        NotRegistered: It is no worker any more.
+    """
     caller, what = session.caller, verdict.action
     if what == "park":
-        until = _reset(hook.text("transcript_path")) or f"+{hook.settings['quota_wait']:g}"
+        lag = LAG if how != "ends" else 0.0
+        until = _reset(hook.text("transcript_path"), lag) or f"+{hook.settings['quota_wait']:g}"
         hook.pool.account("park", "", until, verdict.reason, caller.worker, caller, how)
     elif what == "stop":
         hook.pool.account("stop", "", "", verdict.reason, caller.worker, caller, how)
@@ -82,9 +88,9 @@ def _give_back(hook: runtime.Hook, session: Session, reason: str) -> None:
             hook.log(f"StopFailure: {error}")
 
 
-def _reset(path: str) -> float | None:
+def _reset(path: str, lag: float) -> float | None:
     """When the quota resets, as the transcript says it; None where it does not."""
-    end = time.monotonic() + LAG
+    end = time.monotonic() + lag
     while path:
         found = transcript.reset(path, time.time())
         if found is not None or time.monotonic() >= end:

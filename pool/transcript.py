@@ -40,6 +40,22 @@ def reset(path: str, now: float) -> float | None:
     return found
 
 
+def last_error(path: str) -> str:
+    """The API error with which a session's last turn has ended; '' when it ended otherwise."""
+    try:
+        size = os.stat(path).st_size
+    except OSError:
+        return ""
+    found = ""
+    for _, line in lines(path, max(0, size - _TAIL)):
+        if b'"assistant"' in line:
+            record = _object(line)
+            if record.get("type") == "assistant" and not record.get("isSidechain"):
+                error = record.get("error")
+                found = error if record.get("isApiErrorMessage") and isinstance(error, str) else ""
+    return found
+
+
 def lines(path: str, offset: int) -> Iterator[tuple[int, bytes]]:
     """The whole lines after an offset, each with the offset after it; nothing of a file that is not there."""
     try:

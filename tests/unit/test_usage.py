@@ -89,6 +89,18 @@ def test_the_reset_is_in_the_transcripts_tail(tmp_path: Path) -> None:
     assert transcript.reset(str(tmp_path / "none"), 0.0) is None
 
 
+def test_a_sessions_last_error_is_in_its_transcript(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    failed = json.dumps(
+        {"type": "assistant", "isApiErrorMessage": True, "error": "rate_limit", "message": {}}
+    )
+    path.write_text(f"{line('a')}\n{failed}\n" + '{"type":"last-prompt","x":"assistant"}\n')
+    assert transcript.last_error(str(path)) == "rate_limit"
+    path.write_text(f"{failed}\n{line('a')}\n")
+    assert transcript.last_error(str(path)) == "", "it went on after that"
+    assert transcript.last_error(str(tmp_path / "none")) == ""
+
+
 def test_frames_are_booked_by_the_clients_own_figures() -> None:
     meter = usage.Meter()
     assistant = {"type": "assistant", "message": {"id": "msg_1", "model": MODEL}}
