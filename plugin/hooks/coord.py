@@ -905,8 +905,9 @@ import os
 import sys
 
 
-from hooks import runtime
-from pool import local
+from hooks import runtime, stop_failure
+from pool import apierror, local, transcript
+from pool.errors import NotRegistered
 
 #: The process goes on under another session id: nothing ends (design section 5).
 GOES_ON = frozenset(("clear", "resume"))
@@ -923,11 +924,23 @@ def handle(hook: runtime.Hook) -> None:
     if said and known and said != known:
         return  # the end of a session that this process has left
     hook.connection.timeout = 1.0  # the client gives SessionEnd 1.5 s
+    if stop_failure.outcome_of_session() == "ends":
+        _after_an_error(hook, session)
     hook.book(session)
     hook.pool.deregister(
         session.caller, died=False, why=f"its session ended ({hook.text('reason') or 'no reason'})"
     )
     session.save(stopped=True)
+
+
+def _after_an_error(hook: runtime.Hook, session: local.Session) -> None:
+    """Whether an API error has ended a plain `claude -p` is in its transcript: its task is not to blame."""
+    error = transcript.last_error(hook.text("transcript_path"))
+    if error:
+        try:
+            stop_failure.act(hook, session, apierror.Verdict(error), "ends")
+        except NotRegistered:
+            hook.log(f"SessionEnd: {session.caller.worker} is no worker any more ({error})")
 
 
 if __name__ == "__main__":
@@ -1424,14 +1437,14 @@ def handle(hook: runtime.Hook) -> None:
         return
     verdict = apierror.Verdict(hook.text("error"))
     how = outcome_of_session()
+    try:
+        act(hook, session, verdict, how)
+    except NotRegistered:
+        hook.log(f"StopFailure: {session.caller.worker} is no worker any more ({verdict.error})")
     beat = hook.pool.beat(session.caller)
     if beat.claim is not None and beat.verdict != "ok":
         session.tell(brief.taken_away(beat.claim.task_id, beat.why))  # it is told once: pass it on
     hook.book(session)
-    try:
-        _act(hook, session, verdict, how)
-    except NotRegistered:
-        hook.log(f"StopFailure: {session.caller.worker} is no worker any more ({verdict.error})")
 
 
 def outcome_of_session() -> str:
@@ -1441,10 +1454,16 @@ def outcome_of_session() -> str:
     return "stalls" if os.environ.get("CLAUDE_CODE_ENTRYPOINT", "") == "cli" else "ends"
 
 
-def _act(hook: runtime.Hook, session: Session, verdict: apierror.Verdict, how: str) -> None:
+def act(hook: runtime.Hook, session: Session, verdict: apierror.Verdict, how: str) -> None:
+    """What the error means for the worker, its task and its account.
+
+    Raises:
+        NotRegistered: It is no worker any more.
+    """
     caller, what = session.caller, verdict.action
     if what == "park":
-        until = _reset(hook.text("transcript_path")) or f"+{hook.settings['quota_wait']:g}"
+        lag = LAG if how != "ends" else 0.0
+        until = _reset(hook.text("transcript_path"), lag) or f"+{hook.settings['quota_wait']:g}"
         hook.pool.account("park", "", until, verdict.reason, caller.worker, caller, how)
     elif what == "stop":
         hook.pool.account("stop", "", "", verdict.reason, caller.worker, caller, how)
@@ -1474,9 +1493,9 @@ def _give_back(hook: runtime.Hook, session: Session, reason: str) -> None:
             hook.log(f"StopFailure: {error}")
 
 
-def _reset(path: str) -> float | None:
+def _reset(path: str, lag: float) -> float | None:
     """When the quota resets, as the transcript says it; None where it does not."""
-    end = time.monotonic() + LAG
+    end = time.monotonic() + lag
     while path:
         found = transcript.reset(path, time.time())
         if found is not None or time.monotonic() >= end:
@@ -4989,6 +5008,22 @@ def reset(path: str, now: float) -> float | None:
         if b'"resetsAt"' in line:
             at = apierror.reset_in(_object(line))
             found = at if at is not None and at > now else found
+    return found
+
+
+def last_error(path: str) -> str:
+    """The API error with which a session's last turn has ended; '' when it ended otherwise."""
+    try:
+        size = os.stat(path).st_size
+    except OSError:
+        return ""
+    found = ""
+    for _, line in lines(path, max(0, size - _TAIL)):
+        if b'"assistant"' in line:
+            record = _object(line)
+            if record.get("type") == "assistant" and not record.get("isSidechain"):
+                error = record.get("error")
+                found = error if record.get("isApiErrorMessage") and isinstance(error, str) else ""
     return found
 
 
