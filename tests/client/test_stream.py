@@ -16,6 +16,7 @@ from pool import events, process, scripts
 from tests.client import models, replies
 from tests.client.api import Api
 from tests.client.client import Home
+from tests.server import Server
 from tests.session import eventually
 
 Submit = Callable[..., str]
@@ -167,6 +168,21 @@ def test_a_cancelled_task_is_interrupted_and_the_session_goes_on(
     assert supervisor.end() == 0, supervisor.said
 
 
+def test_an_operator_s_message_goes_into_the_running_turn(
+    api: Api, home: Home, conn: redis.Redis, submit: Submit, run: Start
+) -> None:
+    api.script(models.worker(), key=home.key)
+    task = submit(LONG)
+    supervisor = run()
+    supervisor.claude()
+    home.run(*COORD, "tell", "w1", "Use the other branch", "--wait", "--timeout", "60s")
+    (home.project / "began").unlink()
+    becomes(conn, task, "finished")
+    assert any("> Use the other branch" in each.conversation() for each in api.seen())
+    assert len(happened(conn, "told")) == 1 and attempts(conn, task) == 1
+    assert supervisor.end() == 0, supervisor.said
+
+
 @pytest.mark.settings(quota_wait="2s")
 def test_a_quota_parks_the_session_which_goes_on_with_its_task_in_the_same_attempt(
     api: Api, home: Home, conn: redis.Redis, submit: Submit, run: Start
@@ -180,6 +196,23 @@ def test_a_quota_parks_the_session_which_goes_on_with_its_task_in_the_same_attem
     becomes(conn, task, "finished")
     assert attempts(conn, task) == 1 and len(happened(conn, "claimed")) == 1
     assert any("Go on where you were" in each.conversation() for each in api.seen())
+    assert supervisor.end() == 0, supervisor.said
+
+
+def test_it_sits_out_an_outage_of_redis_and_is_fed_on(
+    api: Api, home: Home, own_server: Server, run: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.script(models.worker(), key=home.key)
+    monkeypatch.setenv("COORD_REDIS_URL", own_server.url)
+    home.run(*COORD, "submit", "run: true", "--id", "one")
+    supervisor = run()
+    home.run(*COORD, "wait", "one", "--timeout", "60s")
+    own_server.kill()
+    eventually(lambda: "cannot be reached" in supervisor.said, PATIENCE)
+    own_server.start()
+    home.run(*COORD, "submit", "run: true", "--id", "two")
+    home.run(*COORD, "wait", "two", "--timeout", "60s")
+    assert len({each.session for each in api.seen()}) == 1
     assert supervisor.end() == 0, supervisor.said
 
 

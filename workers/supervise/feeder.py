@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from pool import apierror, brief, clock, compiled, enroll, local, payload, process, scripts, wire, words
 from pool.claim import Caller, HandOver
-from pool.errors import Outdated, RedisAway
+from pool.errors import NotRegistered, Outdated, RedisAway, StaleClaim
 from workers.supervise import frames, sdk, turns
 from workers.supervise.bell import Bell
 from workers.supervise.books import Books
@@ -116,6 +116,8 @@ class Feeder:
                 self.log("Redis is back")
             self._away, self._backoff = "", _FIRST
             return pause
+        except (StaleClaim, NotRegistered):
+            return 0.1  # taken away just now: the next look says what is there instead
         except (RedisAway, wire.ReplyError) as error:
             if not self._away:
                 self.log(str(error))

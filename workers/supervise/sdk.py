@@ -117,22 +117,6 @@ class Client:
         """
         self._ask(lambda sdk: sdk.interrupt())
 
-    def set_model(self, model: str) -> None:
-        """Use another model from now on ('' the session's usual one).
-
-        Raises:
-            NotListening: It did not answer, or refused.
-        """
-        self._ask(lambda sdk: sdk.set_model(model or None))
-
-    def set_permission_mode(self, mode: str) -> None:
-        """Use another permission mode from now on.
-
-        Raises:
-            NotListening: It did not answer, or refused.
-        """
-        self._ask(lambda sdk: sdk.set_permission_mode(mode))  # type: ignore[arg-type]
-
     def close(self) -> None:
         """End its input, on which it ends; the process is the caller's to wait for."""
         loop = self._loop

@@ -36,11 +36,12 @@ class StreamSession:
         environ = {**launch.environ, **sdk.ENVIRON, "COORD_WORKER": "0", "COORD_COMPILED": path}
         bin_folder = os.path.join(launch.settings.home, "bin")  # its `coord-worker`
         environ["PATH"] = f"{bin_folder}{os.pathsep}{environ.get('PATH', os.defpath)}"
-        session_id = str(uuid.uuid4())
+        resumed = _option(launch, "--resume") if "--fork-session" not in launch.argv else ""
+        session_id = resumed or str(uuid.uuid4())
         welcome = brief.WELCOME.format(worker=launch.name)
         argv = [
             *_BEGIN, *launch.argv, *ARGUMENTS, f"--append-system-prompt={welcome}",
-            *([] if _resumes(launch) else [f"--session-id={session_id}"]),
+            *([] if _option(launch, "--resume") else [f"--session-id={session_id}"]),
         ]  # fmt: skip
         try:
             self._process = subprocess.Popen(
@@ -98,7 +99,10 @@ class StreamSession:
         self._thread.join(_PATIENCE)
 
     def _work(self) -> None:
-        why = self._feeder.run()
+        try:
+            why = self._feeder.run()
+        except Exception as error:  # a fault of coord's own ends this session, and no other
+            why = f"{type(error).__name__}: {error}"
         self._launch.log(f"its session is over: {why}")
         try:
             self._process.wait(_PATIENCE)
@@ -107,5 +111,5 @@ class StreamSession:
         self._launch.wake()
 
 
-def _resumes(launch: Launch) -> bool:
-    return any(word.startswith(("--resume", "--continue")) for word in launch.argv)
+def _option(launch: Launch, name: str) -> str:
+    return next((word.partition("=")[2] for word in launch.argv if word.startswith(f"{name}=")), "")
