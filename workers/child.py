@@ -11,10 +11,9 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib import util
 from typing import Any
 
-from pool import local, process
+from pool import bundled, local, process
 from pool.errors import UsageError
 
 #: Time (seconds) in which a session that is told to end can end its own commands.
@@ -53,20 +52,10 @@ def program(given: str) -> list[str]:
         UsageError: There is no such program.
     """
     words = [given] if os.path.isfile(given) else shlex.split(given) or ["claude"]
-    found = shutil.which(words[0]) or ("" if given else bundled())
+    found = shutil.which(words[0]) or ("" if given else bundled.claude())
     if not found:
         raise UsageError(f"there is no program {words[0]!r}: install Claude Code, or name it in COORD_CLAUDE")
     return [found, *words[1:]]
-
-
-def bundled() -> str:
-    """The client in the wheel of the Agent SDK; '' when there is none."""
-    spec = util.find_spec("claude_agent_sdk")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = os.path.join(folder, "_bundled", "claude")
-        if os.access(path, os.X_OK):
-            return path
-    return ""
 
 
 @contextmanager

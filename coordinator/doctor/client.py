@@ -15,12 +15,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib import util
 from pathlib import Path
 from typing import Any
 
 from coordinator.doctor.finding import Finding, note, ok, unknown, warning, wrong
 from coordinator.doctor.patient import Patient
+from pool import bundled
 
 #: The first version whose Stop hook can hand a text to the model (`additionalContext`).
 OLDEST = (2, 1, 163)
@@ -43,12 +43,8 @@ def find(patient: Patient) -> tuple[str, str]:
     found = shutil.which("claude")
     if found:
         return found, "PATH"
-    spec = util.find_spec("claude_agent_sdk")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        bundled = Path(folder) / "_bundled" / "claude"
-        if os.access(bundled, os.X_OK):
-            return str(bundled), "wheel"
-    return "", ""
+    found = bundled.claude()
+    return found, "wheel" if found else ""
 
 
 def version(patient: Patient) -> Iterator[Finding]:

@@ -32,6 +32,6 @@ def test_every_transition_of_the_pool_is_in_the_matrix() -> None:
     from pool import script_text
 
     covered = {trip for command in matrix.COMMANDS for trip in command.trips}
-    # What becomes of foreign jobs, and what a supervisor asks: tested where they are.
-    elsewhere = {"judge", "summon", "undo"}
+    # What becomes of foreign jobs, and what a supervisor asks and says: tested where they are.
+    elsewhere = {"judge", "summon", "supervise", "undo"}
     assert set(script_text.names()) - covered == elsewhere
