@@ -167,18 +167,22 @@ class Desk:
                     beat_at = now + self.values["beat"]
                 if now >= end or (self.session and not process.same(self.session)):
                     return None
-                if not self.run.running():
-                    if self.run.outcome() is not None:
-                        continue
-                    if starts == _STARTS:
-                        return check.Outcome({"why": "it was killed again and again"})
-                    starts += bool(self.run.start())
-                pid = self.run.runner()
-                if pid and (watch is None or not watch.alive()):
-                    watch = process.Watch(pid)
-                seen = watch is not None and watch.alive()
+                if watch is None or not watch.alive():
+                    # Nobody runs it that is known here: look who does, or start it.
+                    if watch is not None:
+                        watch.close()
+                    pid = self.run.runner()
+                    if not pid and not self.run.running():
+                        if self.run.outcome() is not None:
+                            continue
+                        if starts == _STARTS:
+                            return check.Outcome({"why": "it was killed again and again"})
+                        pid = self.run.start()
+                        starts += bool(pid)
+                    watch = process.Watch(pid) if pid else None
                 left = min(end, beat_at) - now
-                self.pause(watch.fd if watch and seen else -1, min(left, 1.0 if seen else 0.02))
+                known = watch is not None and watch.fd >= 0
+                self.pause(watch.fd if watch and known else -1, min(left, 1.0 if known else 0.05))
         finally:
             if watch is not None:
                 watch.close()

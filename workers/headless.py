@@ -16,6 +16,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from pool import brief, settings, units, view
+from pool import check as checks
 from pool.errors import CoordError
 from workers import child
 
@@ -29,13 +30,22 @@ _LINE = 500
 
 def run(
     prompt: str, title: str = "", context: Sequence[dict[str, str]] | None = None, cwd: str = "",
-    timeout: float | None = None, check: str = "", parents: Sequence[str] | None = None, **ignored: Any,
+    timeout: float | None = None, check: str = "", parents: Sequence[str] | None = None,
+    worktree: bool | str = False, **ignored: Any,
 ) -> str:  # fmt: skip
     """Do a task with a Claude Code session of its own; what the session says at the end.
 
     Raises:
-        RuntimeError: The session could not be started, failed or ran past the timeout; one line.
+        RuntimeError: The session could not be started, failed, ran out of time or did not pass its check.
     """
+    try:
+        values = settings.load()
+    except CoordError as error:
+        raise RuntimeError(str(error)) from None
+    if worktree:
+        raise RuntimeError("it asks for a git worktree, which only a worker of the pool makes")
+    if check and not values.checks:
+        raise RuntimeError("it has a check, and this worker may run none (setting checks)")
     if cwd and not os.path.isdir(cwd):
         raise RuntimeError(f"there is no directory {cwd} on this machine")
     fields = {"prompt": prompt, "cwd": cwd, "context": context}
@@ -53,7 +63,26 @@ def run(
             raise RuntimeError(str(error)) from None
         said.seek(0)
         wrong.seek(0)
-        return _answer(code, said.read(), wrong.read())
+        answer = _answer(code, said.read(), wrong.read())
+    if check:
+        _check(check, cwd, values)
+    return answer
+
+
+def _check(command: str, cwd: str, values: settings.Settings) -> None:
+    """Run a task's check, once.
+
+    Raises:
+        RuntimeError: It did not pass; with the end of its output.
+    """
+    with tempfile.TemporaryDirectory(prefix="coord-check-") as folder:
+        run = checks.Run(folder)
+        run.begin(command, cwd, values.check_timeout, values.check_output, "")
+        run.perform()
+        outcome = run.outcome()
+    if outcome is None or not outcome.passed:
+        said = f"{outcome.said}: {_line(outcome.output[-_LINE:])}" if outcome else "it was not run"
+        raise RuntimeError(f"its check failed ({said})")
 
 
 def command() -> list[str]:

@@ -53,6 +53,7 @@ def test_it_gives_the_session_the_whole_task_in_its_directory(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client(ECHO)
+    monkeypatch.setenv("COORD_CHECKS", "1")
     monkeypatch.setenv("COORD_WORKER", "1")
     monkeypatch.setenv("COORD_WORKER_ID", "w1")
     where = tmp_path / "project"
@@ -70,6 +71,21 @@ def test_it_gives_the_session_the_whole_task_in_its_directory(
     assert "Read b.txt first." in given
     assert "coord-worker" not in given  # it is no worker of the pool: it has nothing to report to
     assert (cwd, chosen, name) == (str(where), "0", None)
+
+
+def test_a_task_with_a_check_is_done_when_that_passes(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client(ECHO)
+    with pytest.raises(RuntimeError, match="may run none"):
+        headless.run("do it", check="true")
+    with pytest.raises(RuntimeError, match="git worktree"):
+        headless.run("do it", worktree=True)
+    monkeypatch.setenv("COORD_CHECKS", "1")
+    with pytest.raises(RuntimeError, match=r"its check failed \(exit code 3: not good\)"):
+        headless.run("do it", cwd=str(tmp_path), check="echo not good; exit 3")
+    (tmp_path / "good").touch()
+    assert headless.run("do it", cwd=str(tmp_path), check="test -e good")
 
 
 def test_options_may_follow_the_program_in_the_setting(

@@ -15,7 +15,20 @@ import subprocess
 import threading
 from contextlib import suppress
 
-from pool import apierror, brief, clock, compiled, enroll, local, payload, process, scripts, wire, words
+from pool import (
+    apierror,
+    brief,
+    clock,
+    compiled,
+    enroll,
+    local,
+    payload,
+    process,
+    scripts,
+    wire,
+    words,
+    worktree,
+)
 from pool.claim import Caller, HandOver
 from pool.errors import NotRegistered, Outdated, RedisAway, StaleClaim
 from workers.supervise import frames, sdk, turns
@@ -203,7 +216,13 @@ class Feeder:
             self.handed, self.parked = handed, True
             return
         try:
-            text = brief.whole(handed, handed.fields)
+            fields = worktree.fields(
+                self.pool, self.pool.values, self.caller, handed,
+                self.member.key if self.member is not None else "", self.settling.cwd,
+            )  # fmt: skip
+            if fields is None:
+                return  # its git worktree cannot be made: it has failed, or is handed back
+            text = brief.whole(handed, fields)
         except payload.NotATask as error:
             self.pool.fail(self.caller, handed.claim, f"it is no task: {error}", retry=False)
             return
