@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.endurance import GROWTH, Endurance
+from tests.client.endurance import GROWTH, PLAIN, Endurance
 
 TASKS, WORKERS = 200, 3
 
@@ -21,7 +21,7 @@ def test_tasks_are_committed_once_whatever_breaks_and_nothing_grows(
     print(outcome.report())
     assert (outcome.states, outcome.commits) == ({"finished": TASKS}, {1: TASKS})
     assert outcome.runs[0] == 0
-    assert outcome.sessions >= TASKS / 10  # they were recycled
+    assert outcome.sessions >= WORKERS + PLAIN + 3  # some were recycled
     assert outcome.count("supervisor") >= 1 and outcome.count("keeper") >= 2
     assert max(outcome.grown("supervisor"), outcome.grown("keeper")) * 2**20 < GROWTH
     assert set(outcome.codes) == {0} and not outcome.left
