@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 import redis
 
-#: Moments and TTLs of two runs may be so far apart (seconds): the runs themselves take less.
-TOLERANCE = 5.0
+#: Moments and TTLs of two runs may be so far apart (seconds): the runs themselves take less, on a busy
+#: machine as well, and what the story tells apart (60 and 90) is further.
+TOLERANCE = 20.0
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _EPOCH = re.compile(r"[12]\d{9}(\.\d+)?")
