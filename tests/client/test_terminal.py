@@ -148,7 +148,7 @@ def test_a_session_that_was_let_go_is_ended_and_started_again_for_the_next_task(
     assert not panes.run("list-windows", "-a")
 
 
-@pytest.mark.settings(quota_wait="2s", quota_jitter="0s")
+@pytest.mark.settings(quota_wait="3s", quota_jitter="0s", beat="0.5s")
 def test_a_session_that_a_quota_has_stopped_is_told_to_go_on(
     api: Api, home: Home, conn: redis.Redis, submit: Submit, panes: Panes,
     supervise: Callable[..., subprocess.Popen[bytes]],

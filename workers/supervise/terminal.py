@@ -83,7 +83,10 @@ class TerminalSession:
         return []
 
     def stands(self, state: str) -> None:
-        """How it stands in the pool: one that was parked (an error ended its turn) is told to go on."""
+        """How it stands in the pool: one that was parked (an error ended its turn) is told to go on.
+
+        (A park shorter than the time between two heartbeats is not seen; quotas and errors last longer.)
+        """
         if self._parked and state not in ("parked", "stopped", "dead", ""):
             self.send(turns.GO_ON)
         self._parked = state == "parked"
