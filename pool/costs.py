@@ -63,7 +63,8 @@ class Report:
     idle: Cost
 
 
-_MEASURES = {
+#: What is counted: as the hashes name it (USD besides, as `nano`), and as a Cost does.
+MEASURES = {
     "requests": "requests", "input": "input", "output": "output", "read": "cache_read",
     "write": "cache_write", "unpriced": "unpriced",
 }  # fmt: skip
@@ -108,7 +109,7 @@ def read(connection: redis.Redis, by: str, days: int, limit: int = 0) -> Report:
 
 def of_tasks(connection: redis.Redis, ids: Iterable[str]) -> list[Cost | None]:
     """What each task has cost since ever; None for one that has not cost anything, or is gone."""
-    names = [f"pool_cost_{measure}" for measure in (*_MEASURES, "nano")]
+    names = [f"pool_cost_{measure}" for measure in (*MEASURES, "nano")]
     wanted = list(ids)
     found: list[Cost | None] = []
     for first in range(0, len(wanted), _PAGE):
@@ -119,7 +120,7 @@ def of_tasks(connection: redis.Redis, ids: Iterable[str]) -> list[Cost | None]:
         for task_id, values in zip(page, pipe.execute(), strict=True):
             *numbers, budget = values
             cost = Cost(task_id, budget=_float(budget) or None)
-            for (_, name), value in zip(_MEASURES.items(), numbers, strict=False):
+            for (_, name), value in zip(MEASURES.items(), numbers, strict=False):
                 setattr(cost, name, _whole(value))
             cost.usd = _whole(numbers[-1]) / _NANO
             found.append(cost if any(numbers) or cost.budget else None)
@@ -129,16 +130,16 @@ def of_tasks(connection: redis.Redis, ids: Iterable[str]) -> list[Cost | None]:
 def of_workers(connection: redis.Redis, ids: Iterable[str]) -> dict[str, tuple[Cost, Cost]]:
     """What each worker's registration has used, and of that what it used idly."""
     wanted = list(ids)
-    names = [f"cost_{measure}" for measure in (*_MEASURES, "nano")]
+    names = [f"cost_{measure}" for measure in (*MEASURES, "nano")]
     pipe = connection.pipeline(transaction=False)
     for worker in wanted:
         pipe.hmget(f"pool:worker:{worker}", [*names, "idle_requests", "idle_tokens"])
     found = {}
     for worker, values in zip(wanted, pipe.execute(), strict=True):
         cost, idle = Cost(worker), Cost(worker)
-        for (_, name), value in zip(_MEASURES.items(), values, strict=False):
+        for (_, name), value in zip(MEASURES.items(), values, strict=False):
             setattr(cost, name, _whole(value))
-        cost.usd = _whole(values[len(_MEASURES)]) / _NANO
+        cost.usd = _whole(values[len(MEASURES)]) / _NANO
         idle.requests, idle.input = _whole(values[-2]), _whole(values[-1])
         found[worker] = (cost, idle)
     return found
@@ -163,8 +164,8 @@ def _day(raw: dict[bytes, bytes]) -> dict[tuple[str, str], Cost]:
         cost = found.setdefault((what, name), Cost(name))
         if measure == "nano":
             cost.usd += _whole(value) / _NANO
-        elif measure in _MEASURES:
-            setattr(cost, _MEASURES[measure], _whole(value))
+        elif measure in MEASURES:
+            setattr(cost, MEASURES[measure], _whole(value))
     return found
 
 
