@@ -180,7 +180,7 @@ def test_a_pool_that_was_moved_is_the_same_pool(
     assert views(other) == before and len(before) == 17
     assert {name: view.fields(other, name) for name in before} == fields
     assert coord.json("tasks", "-n", "100") == listed, "in the same order, too"
-    assert order(other) == orders and orders["tasks"] == ["q4", "q5", "q1"]
+    assert order(other) == orders and orders["tasks"] == ["q4", "q5", "q1", "dear"]
     now = families(other)
     assert now.keys() == here.keys()
     for name, value in here.items():
