@@ -131,7 +131,7 @@ def rq_info(url: str) -> list[str]:
 #: What is another's over there, or of another moment.
 NOT_TASKS = {
     "fence", "epoch", "live", "departed", "ours", "process", "worker", "workers", "workers_of", "stats",
-    "stats_minute", "stats_hour", "waiters", "bell",
+    "stats_minute", "stats_hour", "waiters", "bell", "accounts", "charged", "cost_day", "cost_tasks",
 }  # fmt: skip
 
 
