@@ -88,7 +88,7 @@ FIELDS: dict[str, Callable[[str], bool]] = {
     "pool_retries": _whole, "pool_left": _whole, "pool_losses": _whole, "pool_releases": _whole,
     "pool_attempts": _whole, "pool_not_before": _seconds, "pool_unique": lambda value: len(value) <= 4096,
     "pool_needs": _text, "pool_shun": _text, "pool_shun_until": _seconds,
-    "pool_done": _text, "pool_done_by": _text, "pool_outcome": _text, "pool_budget": _text,
+    "pool_done": _text, "pool_done_by": _text, "pool_outcome": _text, "pool_budget": _text, "pool_ran": _text,
     **dict.fromkeys((f"pool_cost_{measure}" for measure in (*costs.MEASURES, "nano")), _whole),
 }  # fmt: skip
 

@@ -59,9 +59,9 @@ def facts(found: dict[str, Any]) -> dict[str, str]:
     return said
 
 
-def text(found: dict[str, Any]) -> str:
-    """All of it, as a person reads it."""
-    parts = [f"{name}: {value}" for name, value in facts(found).items()]
+def text(found: dict[str, Any], also: dict[str, str]) -> str:
+    """All of it, as a person reads it; ``also``: more to be said in a line each."""
+    parts = [f"{name}: {value}" for name, value in {**facts(found), **also}.items()]
     check, work = _dict(found.get("check")), _dict(found.get("work"))
     if check:
         cut = f" (the last {len(str(check.get('output')))} characters)" if check.get("cut") else ""

@@ -22,7 +22,7 @@ _TASK_FIELDS = (
     "status", "description", "origin", "worker_name", "pool_worker", "pool_attempts", "pool_losses",
     "pool_releases", "retries_left", "created_at", "enqueued_at", "started_at", "ended_at", "timeout",
     "dependency_ids", "pool_error", "pool_progress", "pool_not_before", "pool_unique", "pool_token",
-    "allow_dependency_failures", "pool_needs",
+    "allow_dependency_failures", "pool_needs", "pool_ran",
 )  # fmt: skip
 #: Whether a task runs though a parent has failed.
 _ALLOW = _TASK_FIELDS.index("allow_dependency_failures")
@@ -56,6 +56,9 @@ class TaskView:
     progress: str | None
     unique: str | None
     timeout: int | None
+    #: The machine of its last worker, and that worker's supervisor ('': none); None where it is not known.
+    host: str | None = None
+    supervisor: str | None = None
     #: What its worker must offer (pool/needs.py).
     needs: list[str] = field(default_factory=list)
     result: Any = None
@@ -168,6 +171,9 @@ def _task(task_id: str, values: Sequence[bytes | None]) -> TaskView | None:
     if status == "stopped":
         status = "failed"  # RQ's word for a job that a plain worker was told to stop: it failed for good
     holder = f["worker_name"] if status in ("started", "finished", "failed") else None
+    # (A plain rq worker leaves it as the worker before has written it.)
+    ran = _text(f["pool_ran"]).split(" ")
+    known = holder is not None and len(ran) == 3 and ran[0] == _text(holder)
     return TaskView(
         id=task_id, title=_text(f["description"]), status=status, queue=queue, priority=priority,
         worker=_text(holder) or None, attempts=_whole(f["pool_attempts"]), losses=_whole(f["pool_losses"]),
@@ -178,7 +184,8 @@ def _task(task_id: str, values: Sequence[bytes | None]) -> TaskView | None:
         after=blocked.ids(f["dependency_ids"]), error=_text(f["pool_error"]) or None,
         progress=_text(f["pool_progress"]) or None,
         unique=_text(f["pool_unique"]) or None, timeout=_whole(f["timeout"]) or None,
-        needs=_text(f["pool_needs"]).split(),
+        needs=_text(f["pool_needs"]).split(), host=ran[1] if known else None,
+        supervisor=ran[2] if known else None,
     )  # fmt: skip
 
 

@@ -110,13 +110,11 @@ def _find(name: str) -> Wanted:
         found = health.folder(ctx.settings.home, task.worker)
         if log_files.files(found):
             return Wanted(found, task.id, _moment(task.started_at) - _BEFORE, _moment(task.ended_at) + _AFTER)
-        try:
-            one = view.worker(ctx.connection, task.worker)
-            raise UsageError(f"task {name}: {_elsewhere(one.id, one.host, bool(one.supervisor))}")
-        except UnknownWorker:
-            raise UsageError(
-                f"task {name} was worker {task.worker}'s, which has no log here: look on its machine"
-            ) from None
+        if task.host is not None:  # as it was kept with the task: the worker may be gone
+            raise UsageError(f"task {name}: {_elsewhere(task.worker, task.host, bool(task.supervisor))}")
+        raise UsageError(
+            f"task {name} was worker {task.worker}'s, which has no log here: look on its machine"
+        )
 
 
 def _elsewhere(worker: str, host: str, supervised: bool) -> str:

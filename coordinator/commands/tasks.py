@@ -13,8 +13,8 @@ import click
 import redis
 
 from coordinator import completing
-from coordinator.commands import common, cost
-from pool import costs, events, evidence, keys, model, payload, units, view
+from coordinator.commands import common, proof
+from pool import events, keys, model, payload, units, view
 from pool.errors import EXIT_FAILED, UnknownTask, UnknownWorker, UsageError, WrongState
 
 #: How many events are searched for a task's history.
@@ -130,17 +130,16 @@ def task(task_id: str, as_json: bool) -> None:
             fields = view.fields(ctx.connection, task_id)
         except payload.NotATask as error:
             fields = {"prompt": f"(this job is none of coord's: {error})"}
-        spent = costs.of_tasks(ctx.connection, [task_id])[0]
+        found.evidence = proof.whole(ctx.connection, found)
         history = [row for row in events.latest(ctx.connection, _HISTORY) if row.get("task") == task_id][::-1]
     if as_json:
         common.dump({**found.__dict__, "fields": fields, "history": history, "messages": waiting,
-                     "cost": spent})  # fmt: skip
+                     "cost": found.evidence["cost"]})  # fmt: skip
         return
     common.console.print(common.cell(f"{found.id}  {found.title}", "bold"), soft_wrap=True)
     made = common.table("what", "value")
     made.show_header = False
     notes = {"messages": f"{waiting} that its worker has not got yet" if waiting else ""}
-    notes["cost"] = cost.described(spent) if spent is not None else ""
     for name, value in {**_facts(found, fields), **notes}.items():
         if value:
             made.add_row(common.cell(name, "dim"), value if name == "status" else common.cell(value))
@@ -184,7 +183,7 @@ def _facts(found: view.TaskView, fields: dict[str, Any]) -> dict[str, Any]:
         "asks for": _asked(fields.get("profile")), "needs": " ".join(found.needs),
         "created": found.created_at, "not before": found.run_at,
         "started": found.started_at, "ended": found.ended_at, "progress": found.progress,
-        "error": found.error, "artifacts": ", ".join(found.artifacts), **evidence.facts(found.evidence),
+        "error": found.error, "artifacts": ", ".join(found.artifacts), **proof.facts(found.evidence),
     }  # fmt: skip
 
 
@@ -212,7 +211,7 @@ def _shown(result: object) -> str:
     "--evidence",
     "evident",
     is_flag=True,
-    help="What it is believed by: its check's output, what was changed.",
+    help="What it is believed by: its check's output, what was changed, its cost, where its log is.",
 )
 @common.as_json
 def result(task_id: str, folder: str | None, evident: bool, as_json: bool) -> None:
@@ -223,6 +222,7 @@ def result(task_id: str, folder: str | None, evident: bool, as_json: bool) -> No
     """
     with common.opened() as ctx:
         found = view.task(ctx.connection, task_id)
+        found.evidence = proof.whole(ctx.connection, found)
         files: Any = ctx.connection.hgetall(f"pool:artifacts:{task_id}") if folder else {}
     for raw, data in sorted(files.items()):
         _write(Path(str(folder)), os.path.basename(raw.decode("utf-8", "replace")), data)
@@ -237,7 +237,7 @@ def result(task_id: str, folder: str | None, evident: bool, as_json: bool) -> No
         # A file or a pipe gets it as it is.
         click.echo(common.clean(text) if sys.stdout.isatty() else text, color=True)
     if evident and not as_json:
-        text = evidence.text(found.evidence) or "no evidence is kept with it"
+        text = proof.text(found.evidence) or "no evidence is kept with it"
         click.echo("\n" + (common.clean(text) if sys.stdout.isatty() else text), color=True)
     if found.status != model.Status.FINISHED:
         if not as_json:

@@ -154,10 +154,14 @@ if id then
   local timeout = tonumber(j[1] or L.task_timeout)
   local due = timeout > 0 and NOW + timeout or NOW + 315360000
   local attempts = whole(tonumber(j[3] or 0) + 1)
+  -- (Where its log is: that must be known as long as the result, and the worker's own hash is gone sooner.)
+  local at_home = call('HMGET', key, 'host', 'supervisor')
+  local ran = worker .. ' ' .. (at_home[1] or '') .. ' ' .. (at_home[2] or '')
   -- The last three are there only when RQ's own code ended the last run: it knows none of our fields.
   call('HDEL', job, 'pool_shun', 'pool_shun_until', 'pool_provisional', 'pool_parked', 'pool_progress')
   call('HSET', job, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker,
     'pool_token', token, 'pool_worker', worker, 'pool_epoch', epoch, 'pool_timeout_at', stamp(due),
+    'pool_ran', ran,
     'pool_attempts', attempts, hook and 'pool_provisional' or 'pool_attempts', hook and '1' or attempts)
   call('PERSIST', job)
   local lease = math.min(NOW + (hook and L.provisional or L.lease), due)

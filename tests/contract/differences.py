@@ -44,6 +44,7 @@ LISTED = (
     Listed("rq:job:* pool_left", "only ours", "retries left by what the pool knows of (undo.lua)"),
     Listed("rq:job:* pool_not_before", "only ours", "run-at, also while it waits for parents"),
     Listed("rq:job:* pool_outcome", "only ours", _FENCE),
+    Listed("rq:job:* pool_ran", "only ours", "where its log is"),
     Listed("rq:job:* pool_retries", "only ours", "the whole budget, for `coord retry`"),
     Listed("rq:job:* pool_timeout_at", "only ours", "when the running attempt ends"),
     Listed("rq:job:* pool_token", "only ours", _FENCE),
