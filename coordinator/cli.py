@@ -29,7 +29,7 @@ COMMANDS = {
     "hooks": ("hooks", "Install, inspect or remove the Claude Code hooks."),
     "idle": ("workers", "Change how long a worker may idle."),
     "import": ("archive", "Make the tasks of an exported file."),
-    "logs": ("logs", "Show what a worker's sessions said, or what was done for a task."),
+    "logs": ("logs", "Show what was said and done, by a worker or for a task."),
     "mcp": ("mcp", "Serve the pool's tools to an MCP client."),
     "pause": ("workers", "Pause a queue, or all."),
     "purge": ("purge", "Delete tasks that ended long ago."),

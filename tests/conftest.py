@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,10 @@ ON_REQUEST = (ROOT / "tests" / "compose", ROOT / "tests" / "client")
 # (COLUMNS is set by pytest-xdist in its workers; a command would lay out its table for that width.)
 for _name in [name for name in os.environ if name.startswith(("COORD_", "CLAUDE", "WORKER_ID", "COLUMNS"))]:
     del os.environ[_name]
+
+# A shell starts what it runs in the background deaf to SIGINT, and so would be all that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
