@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -77,3 +78,31 @@ def test_a_parked_session_goes_on_when_its_quota_is_back_and_no_keeper_runs_besi
     assert len({each.session for each in api.seen(since=began)}) == 1, "the same session"
     shown = home.run("coord", "logs", "w1").stdout
     assert "the API answers 429 (rate_limit)" in shown and "> Bash: " in shown
+
+
+def test_the_supervisor_parks_the_account_when_the_hook_that_should_have_is_not_there(
+    api: Api, home: Home, conn: redis.Redis, pool: Pool, submit: Submit
+) -> None:
+    working, out_of_quota = models.worker(), True
+
+    def script(request: Request) -> Reply:
+        return replies.rate_limited() if out_of_quota else working(request)
+
+    api.script(script)
+    home.start(
+        "coord", "worker", "run", "--name", "w1", COORD_CLAUDE=home.program, CLAUDE_CODE_MAX_RETRIES="0",
+        COORD_QUOTA_JITTER="0", COORD_QUOTA_WAIT="1h", COORD_IDLE_LIMIT="5m",
+    )  # fmt: skip
+    hooks = Path(os.environ["COORD_HOME"], "supervisors", "w1", "claude", "settings.json")
+    eventually(hooks.exists, what="the hooks to be installed")
+    kept = json.loads(hooks.read_text())
+    del kept["hooks"]["StopFailure"]
+    hooks.write_text(json.dumps(kept))
+    task = submit("run: echo done > done.txt")
+    story.until(conn, "w1", "parked")
+    (account,) = json.loads(home.run("coord", "accounts", "--json").stdout)
+    assert (account["name"], account["state"]) == ("default", "parked") and "rate_limit" in account["reason"]
+    out_of_quota = False
+    pool.account("resume", "default", reason="its quota is back")
+    story.finished(conn, task)
+    assert story.job(conn, task, "pool_attempts") == "1" and story.events(conn, "registered") == 1

@@ -226,9 +226,13 @@ def test_what_follows_a_turn() -> None:
         "wait",
         "go-on",
     ]
+    unheard = error("rate_limit", 429)  # its hook fails: it is told once to go on, then its account is parked
+    assert [unheard.next("working", True).what for _ in range(2)] == ["go-on", "park"]
+    alone = error("overloaded", 529)
+    assert [alone.next("working", True).what for _ in range(2)] == ["go-on", "pause"]
     login = error("authentication_failed", 401)
     assert login.blame() == ("API error: authentication_failed; renew its login", True)
-    assert login.next("working", False) == Next("end", login.blame()[0], None, True)  # type: ignore[index]
+    assert login.next("working", False) == Next("stop", login.blame()[0], None, True)  # type: ignore[index]
     assert error("model_not_found", 404).next("working", True).what == "give-back"
     limited = Turns(True)
     limited.see(result(subtype="error_max_turns", is_error=True))

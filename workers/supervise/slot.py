@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -194,18 +193,33 @@ class Slot:
         if then.what == "go-on":
             self.turns.said()
             running.send(turns.GO_ON if keep.claim.task_id else PROMPT)
-        elif then.what == "park":
-            until = then.until or time.time() + self.options.settings.quota_wait
-            self.owner.ask(lambda: self._of_claim(lambda: self.owner.pool.park(keep.caller, until, then.why)))
+        elif then.what in ("park", "pause"):
+            self._account(keep, then)
         else:
             self.problem, self._hopeless = then.why, then.hopeless
-            if then.what == "fail":
+            if then.what == "stop":
+                self._account(keep, then)
+            elif then.what == "fail":
                 self.owner.ask(lambda: self._of_claim(
                     lambda: self.owner.pool.fail(keep.caller, keep.claim, then.why, retry=False)
                 ))  # fmt: skip
             elif then.what == "give-back":
                 self._give_back(then.why, counted=not then.hopeless)
             self._finish(then.why)
+
+    def _account(self, keep: Keep, then: turns.Next) -> None:
+        """What the error means for its account, where its StopFailure hook has not said so."""
+        until = then.until or f"+{self.options.settings.quota_wait:g}" if then.what == "park" else ""
+
+        def tell() -> bool:
+            said = self._of_claim(lambda: self.owner.pool.account(
+                then.what, "", until, then.why, self.worker, keep.caller, "stays"
+            ))  # fmt: skip
+            keep.tend(True)  # (it may have been let go on by now)
+            return said
+
+        if self.owner.ask(tell):
+            self.turns.parked()
 
     def _give_back(self, why: str, counted: bool, delay: float | None = None) -> None:
         keep = self.keep

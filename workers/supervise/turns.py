@@ -31,7 +31,9 @@ LIMITS = {
 
 
 class Next(NamedTuple):
-    """What to do: ``wait``, ``park``, ``go-on``, ``fail`` (its task), ``give-back`` (its task), ``end``."""
+    """What to do: ``wait``, ``go-on``, ``fail`` (its task), ``give-back`` (its task), ``end``, or what its
+    hook should have said of its account: ``park``, ``pause`` (this worker alone), ``stop``.
+    """
 
     what: str
     #: For people; of a park or an error, why.
@@ -85,6 +87,10 @@ class Turns:
         """The session was told something: a turn begins."""
         self.over = False
 
+    def parked(self) -> None:
+        """The pool was told that it waits; when that is over it goes on."""
+        self._parked, self._nudges = True, 0
+
     @property
     def retrying(self) -> str:
         """The client retries a request: what, for people; '' when it does not."""
@@ -102,12 +108,14 @@ class Turns:
             return Next("fail" if holds else "end", self._limit)
         verdict = self._verdict
         if verdict is not None and verdict.action in ("park", "pause"):
-            # Its hook has parked it, and somebody has let it go on already; or there is no such hook.
+            # Its hook has parked it, and somebody has let it go on already; or the hook has failed.
             self._nudges += 1
-            return (
-                Next("go-on") if self._nudges <= NUDGES else Next("park", verdict.reason, verdict.resets_at)
-            )
-        if verdict is not None and verdict.action in ("stop", "give-back"):
+            if self._nudges <= 1:
+                return Next("go-on")
+            return Next(verdict.action, verdict.reason, verdict.resets_at)
+        if verdict is not None and verdict.action == "stop":
+            return Next("stop", verdict.reason, hopeless=True)
+        if verdict is not None and verdict.action == "give-back":
             asked_for = verdict.error == "model_not_found" and self._profiled
             what = "fail" if holds and asked_for else "give-back" if holds else "end"
             return Next(what, verdict.reason, hopeless=verdict.error != "invalid_request")
