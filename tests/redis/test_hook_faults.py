@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from pool import view
+from pool import profile, view
 from pool.scripts import Pool
 from tests.proxy import Proxy
 from tests.redis.test_hooks import claim_in
@@ -407,6 +407,19 @@ def test_stop_failure_releases_without_an_attempt_or_parks(
     two.hook("StopFailure", error="rate_limit")
     assert view.worker(conn, "w2").state == "parked"
     assert view.task(conn, "u").status == "started"
+
+
+@pytest.mark.parametrize(("asked", "status"), [({"model": "gone"}, "failed"), ({}, "scheduled")])
+def test_of_an_unknown_model_the_task_that_asked_for_it_fails(
+    session: Start, submit: Submit, conn: redis.Redis, asked: dict[str, str], status: str
+) -> None:
+    kind = {"COORD_PROFILE": profile.parse(asked, "it").name} if asked else {}
+    one = session("w1", COORD_SUPERVISED="team", **kind)
+    one.start()
+    submit(id="t", retries=3, **asked)
+    one.hook("Stop")
+    one.hook("StopFailure", error="model_not_found")
+    assert view.task(conn, "t").status == status
 
 
 @pytest.mark.settings(recheck="60s")
