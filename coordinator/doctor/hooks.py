@@ -13,6 +13,7 @@ from typing import Any
 from coordinator.doctor import trial
 from coordinator.doctor.finding import Finding, note, ok, unknown, warning, wrong
 from coordinator.doctor.patient import Patient, Scope
+from pool import process
 from pool.errors import CoordError
 
 #: Settings of an organisation, which no other file overrides.
@@ -49,15 +50,32 @@ def installed(patient: Patient) -> Iterator[Finding]:
             f"{plugin} enables the plugin: sessions with COORD_WORKER=1 (or its option worker) are workers"
         )
         return
+    supervisors = _supervisors(patient.home)
     project = patient.home.parent
     elsewhere = project != Path.cwd() and list(project.glob(".claude/settings*.json"))
     if not there and elsewhere:
         yield note(f"no hooks are installed here; {project} has its own", f"cd {project} && coord doctor")
+    elif not there and supervisors:
+        yield note(
+            "no hooks are installed here: only the sessions of `coord worker run` "
+            f"({', '.join(supervisors)}) are workers",
+            "coord hooks install --worker (for sessions that you start yourself)",
+        )
     elif not there and not any(scope.problems for scope in patient.scopes):
         yield warning(
             "no hooks are installed, for this folder or for you: no session is a worker here",
             "coord hooks install --worker (where no sessions are to run: coord doctor --skip hooks,client)",
         )
+
+
+def _supervisors(home: Path) -> list[str]:
+    """The supervisors that run on this machine: their sessions have hooks of their own."""
+    found = []
+    for path in sorted(home.glob("supervisors/*/health.json")):
+        said = _read(path) or {}  # (a damaged one: `coord worker health` says so)
+        if said.get("state") != "ended" and process.same(str(said.get("process"))):
+            found.append(path.parent.name)
+    return found
 
 
 def _plugin(patient: Patient) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from coordinator.doctor import trial
 from tests.redis.doctor.well import Well
+from workers.supervise import health
 
 HOOKS = ("--only", "hooks")
 
@@ -31,6 +32,17 @@ def handler(value: dict[str, Any], event: str) -> dict[str, Any]:
 
 def test_none_are_installed(well: Well) -> None:
     well.coord("hooks", "uninstall")
+    well.finds("hooks.installed", seen="no hooks are installed", remedy="coord hooks install --worker")
+
+
+def test_a_supervisor_brings_its_own(well: Well) -> None:
+    well.coord("hooks", "uninstall")
+    folder = health.folder(str(well.home), "team")
+    folder.mkdir(parents=True)
+    health.write(folder / "health.json", True, "waiting", "", "", {})
+    said = well.finds_nothing(*HOOKS)
+    assert any("only the sessions of `coord worker run` (team) are workers" in each["seen"] for each in said)
+    health.write(folder / "health.json", False, "ended", "", "", {})
     well.finds("hooks.installed", seen="no hooks are installed", remedy="coord hooks install --worker")
 
 
