@@ -16,6 +16,9 @@ from pool.errors import UsageError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+#: Options for which an empty value would quietly mean "none".
+_NEVER_EMPTY = ("check", "model", "unique", "worktree_base")
+
 _OPTIONS = (
     click.option("-f", "--file", "file", metavar="FILE", help="Read the prompt from a file."),
     click.option("--title", help="The title (default: the prompt's first line)."),
@@ -85,8 +88,16 @@ def options(command: _F) -> _F:
 
 
 def fields(given: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a task that the options set."""
+    """The fields of a task that the options set.
+
+    Raises:
+        UsageError: They do not fit together, or one is empty that must not be.
+    """
     found: dict[str, Any] = {}
+    for name in _NEVER_EMPTY:
+        if given.get(name) == "":  # most likely a variable that was never set: without its check a
+            # task would be believed, not checked
+            raise UsageError(f"--{name.replace('_', '-')} is empty: give it a value, or leave it out")
     for name, value in given.items():
         if value is None or value is False or value == ():
             continue

@@ -84,6 +84,8 @@ def run(project: str, name: str, tmux: str, **given: Any) -> None:
     settings = settings_module.load(**({"tmux": tmux} if tmux else {}))
     if tmux:
         given["mode"] = given["mode"] or "terminal"
+        if given["mode"] != "terminal":
+            raise UsageError(f"--tmux shows sessions in terminal mode: leave out --mode {given['mode']}")
     folder = Path(project or settings.project or ".").resolve()
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name one with --project or COORD_PROJECT")
@@ -136,6 +138,14 @@ def _options(settings: Settings, name: str, folder: Path, given: dict[str, Any])
     for option in ("session_tasks", "session_hours", "session_tokens"):
         if (given[option] or 0) < 0:
             raise UsageError(f"--{option.replace('_', '-')}: it must not be negative")
+    wrong = {
+        "--max: between 1 and the number of --workers": given["most"] == 0,
+        "--budget: it must be more than 0": given["budget"] == 0,
+        "--model is empty: give it a value, or leave it out": given["model"] == "",
+    }
+    for text, so in wrong.items():  # (each would mean the setting's value, or none)
+        if so:
+            raise UsageError(text)
     try:
         memory = compiled.size(given["session_memory"] or str(settings.session_memory))
     except ValueError as error:

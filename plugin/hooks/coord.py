@@ -1478,7 +1478,10 @@ def act(hook: runtime.Hook, session: Session, verdict: apierror.Verdict, how: st
         hook.pool.remind(caller, session.tools(), False)  # its supervisor sends it on; not for ever
         hook.pool.note(caller, "interrupted", verdict.reason)
     else:
-        _give_back(hook, session, verdict.reason)
+        if verdict.error == "model_not_found" and how == "stays" and os.environ.get("COORD_PROFILE"):
+            _fail(hook, session, f"{verdict.reason}: the task asks for it")  # any session would fare so
+        else:
+            _give_back(hook, session, verdict.reason)
         if how == "stays":  # a fresh session is better: its supervisor starts one
             hook.pool.deregister(caller, died=False, why=verdict.reason)
             session.save(stopped=True)
@@ -1489,6 +1492,15 @@ def _give_back(hook: runtime.Hook, session: Session, reason: str) -> None:
     if claim is not None:
         try:
             hook.pool.release(session.caller, claim, reason)
+        except StaleClaim as error:
+            hook.log(f"StopFailure: {error}")
+
+
+def _fail(hook: runtime.Hook, session: Session, reason: str) -> None:
+    claim = hook.pool.beat(session.caller).claim
+    if claim is not None:
+        try:
+            hook.pool.fail(session.caller, claim, reason, retry=False)
         except StaleClaim as error:
             hook.log(f"StopFailure: {error}")
 

@@ -223,6 +223,7 @@ def test_it_sits_out_an_outage(
 def test_bad_usage_is_one_line(supervise: Callable[..., Supervisor], tmp_path: Path) -> None:
     one = supervise()
     one.state("waiting")
+    assert "w1: a session is started when a task waits (hook mode, queues " in one.said
     again = supervise()
     assert again.process.wait(PATIENCE) == 2
     assert again.said == "coord: a supervisor w1 runs already: give this one a --name\n"
@@ -233,6 +234,10 @@ def test_bad_usage_is_one_line(supervise: Callable[..., Supervisor], tmp_path: P
         (["--mode", "terminal"], "needs a terminal: start it in one, or use --tmux"),
         (["--mode", "terminal", "-n", "2"], "one terminal shows one session"),
         (["--tmux", "a:b"], "'a:b' is not a name for tmux"),
+        (["--tmux", "a", "--mode", "hook"], "leave out --mode hook"),
+        (["-n", "2", "--max", "0"], "--max: between 1 and the number of --workers"),
+        (["--budget", "0"], "--budget: it must be more than 0"),
+        (["--model", ""], "--model is empty"),
     ):
         done = subprocess.run(
             [*COORD, "worker", "run", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL,

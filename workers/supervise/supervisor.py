@@ -85,6 +85,11 @@ class Supervisor:
         self._argv = self._program()
         child.adopt_orphans()
         with self._alone(), self._signals(), self.watcher:
+            given = self.options
+            self.log(
+                f"{', '.join(given.names())}: a session is started when a task waits "
+                f"({given.mode} mode, queues {', '.join(given.queues)})"
+            )
             try:
                 while self._round():
                     pass
