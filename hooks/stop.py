@@ -84,7 +84,10 @@ class Stop:
             "gone": self._gone, "superseded": self._nothing, "held": self._held, "task": self._task,
             "stop": self._stopped, "parked": self._wait, "wait": self._wait,
         }[look.verdict]  # fmt: skip
-        return handle(look, window)
+        try:
+            return handle(look, window)
+        except RedisAway as error:  # nothing was said yet: what is held must not be left to a silent session
+            return self._redis_away(str(error))
 
     def _nothing(self, look: Look, window: float) -> bool:
         return True
@@ -241,12 +244,15 @@ class Stop:
         found = self.hook.messages(self.session, WITH_A_TASK)
         said = runtime.say(block(handed, fields, found.text if found is not None else ""))
         # (A session that was killed may still have taken the words: while it dies, its pipe is open.)
-        if said and self.waiter.watch.alive():
-            self.hook.confirm(self.session.caller, handed.claim)
-            if found is not None:
-                self.hook.told(self.session, found)
-        else:
-            self._give_back(handed)
+        try:
+            if said and self.waiter.watch.alive():
+                self.hook.confirm(self.session.caller, handed.claim)
+                if found is not None:
+                    self.hook.told(self.session, found)
+            else:
+                self._give_back(handed)
+        except RedisAway as error:  # it was said, and is not said twice: provisional until it is reported on
+            self.hook.log(f"Stop: the hand-over of task {handed.claim.task_id} is not confirmed: {error}")
         return True
 
     def _words(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.crash.bench import Bench, ended
+from tests.crash.commands import DONE, TOLD, message_check_and_drained, stopped
 from tests.server import Server
 
 
@@ -19,11 +20,11 @@ def bench(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     made.close()
 
 
-def lose(bench: Bench, name: str, which: int = 1) -> None:
-    """Drop the line after Redis has run a script for the n-th time and before the reply arrives."""
+def lose(bench: Bench, name: str, which: int = 1, at: str = "after") -> None:
+    """Drop the line before Redis has run a script for the n-th time, or then and before the reply arrives."""
     bench.proxy.count()
     bench.proxy.intercept = (
-        lambda number, when: when == "after" and bench.trips()[number - 1] == name
+        lambda number, when: when == at and bench.trips()[number - 1] == name
         and bench.trips()[:number].count(name) == which
     )  # fmt: skip
 
@@ -65,3 +66,22 @@ def test_a_batch_of_which_a_reply_is_lost_is_there_once(bench: Bench, name: str,
     assert len(bench.ledger().tasks) == 899
     assert bench.ledger().problems() == []
     assert len(bench.drain()) == 899
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("name", "which"),
+    [("claim", 1), ("remind", 1), ("complete", 1), ("beat", 1), ("complete", 2), ("claim", 2)],
+)
+def test_a_stop_settles_what_is_held_though_the_line_breaks(
+    bench: Bench, name: str, which: int, when: str
+) -> None:
+    """Its session says nothing more by itself: a hook that ends without a word leaves the task with it."""
+    message_check_and_drained(bench)
+    lose(bench, name, which, when)
+    code, out, err = ended(TOLD(bench))
+    assert (code, err) == (0, "")
+    assert bench.trips().count(name) >= which, "the line did break"
+    assert bench.ledger().statuses() == DONE
+    assert bench.ledger().problems() == []
+    assert stopped(bench) and "block" not in out
