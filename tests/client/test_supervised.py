@@ -1,10 +1,11 @@
-"""A supervisor and the real client: a login that is refused, a quota that comes back."""
+"""A supervisor and the real client: logins, quotas, sessions that are resumed, limits that are reached."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from pool.scripts import Pool
 from tests.client import models, replies, story
 from tests.client.api import Api, Request
 from tests.client.client import Home
-from tests.client.replies import Reply
+from tests.client.replies import Reply, Usage
 from tests.session import eventually
 
 Submit = Callable[..., str]
@@ -106,3 +107,78 @@ def test_the_supervisor_parks_the_account_when_the_hook_that_should_have_is_not_
     pool.account("resume", "default", reason="its quota is back")
     story.finished(conn, task)
     assert story.job(conn, task, "pool_attempts") == "1" and story.events(conn, "registered") == 1
+
+
+def run(home: Home, *options: str, **env: str) -> subprocess.Popen[bytes]:
+    """A supervisor of w1 that has been told so much."""
+    return home.start(
+        "coord",
+        "worker",
+        "run",
+        "--name",
+        "w1",
+        *options,
+        COORD_CLAUDE=home.program,
+        COORD_IDLE_LIMIT="5m",
+        **env,
+    )
+
+
+def ended(supervisor: subprocess.Popen[bytes], home: Home) -> None:
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(30) == 0, said(home)
+
+
+def test_a_session_is_resumed_and_forked(api: Api, home: Home, conn: redis.Redis, submit: Submit) -> None:
+    api.script(models.worker(joined=True))
+    found: list[tuple[str, str]] = []
+    options: tuple[str, ...] = ()
+    for number in range(3):
+        began = time.monotonic()
+        supervisor = run(home, *options)
+        task = submit(f"run: echo {number} >> done.txt", id=f"task-{number}")
+        story.finished(conn, task)
+        last = api.seen("main", since=began)[-1]
+        found.append((last.session, last.conversation()))
+        options = ("--resume", found[0][0]) if number == 0 else ("--resume", found[0][0], "--fork")
+        ended(supervisor, home)
+    assert (home.project / "done.txt").read_text() == "0\n1\n2\n"
+    (first, _), (resumed, second), (fork, third) = found
+    assert resumed == first and "task-0 is done" in second, "the same session, which knows what it did"
+    assert fork != first and "task-0 is done" in third and "task-2" in third
+    # One that does not exist is told in a line, and the task goes to a new session.
+    supervisor = run(home, "--resume", "00000000-0000-4000-8000-000000000000")
+    story.finished(conn, submit("run: echo 3 >> done.txt"))
+    told = [line for line in said(home).splitlines() if "00000000-0000-4000-8000-000000000000" in line]
+    assert len(told) == 1 and "the next one not before" in told[0], said(home)
+    ended(supervisor, home)
+
+
+def test_a_shared_configuration_stays_as_it_is_and_a_limit_of_a_task_fails_it_once(
+    api: Api, home: Home, conn: redis.Redis, submit: Submit
+) -> None:
+    api.script(models.worker(usage=Usage(input=100_000)))
+    own = home.folder / ".claude"
+    own.mkdir(exist_ok=True)
+    # (The client itself moves its consent to bypassing permissions there, if it is not there yet.)
+    (own / "settings.json").write_text('{"env": {"MINE": "1"}, "skipDangerousModePermissionPrompt": true}\n')
+    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    supervisor = run(home, "--config", "shared")
+    task = submit("run: echo $MINE > done.txt")
+    story.finished(conn, task)
+    turns = submit("run: true", id="turns", max_turns=1, retries=3)
+    spent = submit("run: true", id="spent", budget=0.01, retries=3)
+    eventually(lambda: {story.status(conn, each) for each in (turns, spent)} == {"failed"}, 60, said(home))
+    assert (home.project / "done.txt").read_text() == "1\n", "the user's settings hold"
+    for each, words in ((turns, "its limit of turns is reached"), (spent, "budget")):
+        error = story.job(conn, each, "pool_error")
+        assert words in error and "\n" not in error, error
+        assert story.job(conn, each, "pool_attempts") == "1"
+    assert story.events(conn, "registered") == 3, "a session for each, and no other"
+    assert story.events(conn, "tripped") == 0
+    ended(supervisor, home)
+    # What the client itself keeps there (transcripts, its caches) is its own; coord has written nothing.
+    assert {path: path.read_bytes() for path in before} == before
+    fresh = {path.relative_to(own).parts[0] for path in own.rglob("*") if path.is_file()} - {"settings.json"}
+    assert not any("coord" in name or "hook" in name for name in fresh), fresh
+    assert story.complaints(home) == ""

@@ -72,6 +72,7 @@ class Slot:
         """
         own = self.owner
         self.kind = needs.PROFILE + asked.name if asked.name else ""
+        self._resumed = next((each.partition("=")[2] for each in argv if each.startswith("--resume=")), "")
         self.log.hide(secrets)
         launch = session.Launch(
             self.options.settings, self.name, argv, environ, str(self.options.project), self.say,
@@ -265,6 +266,9 @@ class Slot:
                 why = f"the session ended with {code}"
             else:
                 why = "it never came into the pool (are its hooks allowed to run?)"
+        if why and self._resumed and not known:
+            where = f"(is it one of {own.config(self)}?)"
+            why = f"session {self._resumed} could not be resumed {where}: {why}; the next is new"
         if self.keep is not None:
             if why and known and not self.turns.answered:
                 # It failed before it had begun: nothing that the task could help.
