@@ -18,6 +18,8 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 T = TypeVar("T")
 #: The network that was left, if one was.
 _left: list[int] = []
+#: Says to the processes that this one starts (pytest-xdist's) where that network is: they leave another one.
+_WAY_OUT = "TEST_WAY_OUT"
 
 
 def isolate() -> str:
@@ -28,11 +30,12 @@ def isolate() -> str:
     if sys.platform != "linux":
         return "network namespaces are Linux's"
     libc = ctypes.CDLL(None, use_errno=True)
-    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    before = os.open(os.environ.get(_WAY_OUT, "/proc/thread-self/ns/net"), os.O_RDONLY)
     if libc.unshare(_CLONE_NEWNET) != 0:
         os.close(before)
         return os.strerror(ctypes.get_errno())
     _left.append(before)
+    os.environ.setdefault(_WAY_OUT, f"/proc/{os.getpid()}/fd/{before}")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         request = struct.pack("16sH14x", b"lo", 0)
         (flags,) = struct.unpack_from("16xH", fcntl.ioctl(sock, _SIOCGIFFLAGS, request))
