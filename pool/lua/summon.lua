@@ -3,7 +3,8 @@
 -- to take them, of those that the session may have. One is chosen in this very script, so that a task
 -- starts one session.
 -- ARGV: 1 supervisor (its slot), 2 its queues (comma-separated), 3 seconds that a session may take to come
--- up, 4 '' to ask, 'off' to stand down (no session came of it), or the key of its session's process,
+-- up, 4 '' to ask, 'ready' to ask for its session that sits at its input and looks at nothing by itself,
+-- 'off' to stand down (no session came of it), or the key of its session's process,
 -- 5 what its sessions offer: tokens, separated by spaces; 'profile': it starts them for any profile,
 -- 6 profiles for which it starts none just now: tokens, separated by spaces, 7 the account of its sessions
 -- Returns {'start', needs, task} (the first task that it is started for), {'wait', why} (why none is started
@@ -29,7 +30,7 @@ end
 if ARGV[4] == 'off' then
   stand_down()
   return {'off'}
-elseif ARGV[4] ~= '' then
+elseif ARGV[4] ~= '' and ARGV[4] ~= 'ready' then
   local name, epoch = string.match(call('GET', 'pool:process:' .. ARGV[4]) or '', '^(.*) (%d+)$')
   if not name or not caller(name, epoch) then return {'coming', name or ''} end
   if call('HGET', worker_key(name), 'state') == 'starting' then return {'coming', name} end
@@ -59,7 +60,8 @@ local function serving(base, needs)
         'rung', 'state', 'registered_at', 'offers')
       local waits = (f[5] and tonumber(f[5]) > NOW) or f[6]
       local comes = f[7] == 'starting' and tonumber(f[8] or 0) > NOW - tonumber(ARGV[3])
-      if not f[2] and not f[3] and not f[4] and (waits or comes) then
+      local itself = ARGV[4] == 'ready' and worker == me
+      if not f[2] and not f[3] and not f[4] and (waits or comes) and not itself then
         lookers[#lookers + 1] = {split(f[1]), f[9]}
       end
     end
@@ -97,6 +99,7 @@ local function waiting(base)
   return counts, order, firsts
 end
 
+if ARGV[4] == 'ready' and call('HGET', worker_key(me), 'draining') then return {'off'} end
 stand_down()
 for _, base in ipairs(bases) do
   call('SET', 'pool:ready:' .. base, me, 'EX', READY)

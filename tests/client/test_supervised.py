@@ -109,19 +109,10 @@ def test_the_supervisor_parks_the_account_when_the_hook_that_should_have_is_not_
     assert story.job(conn, task, "pool_attempts") == "1" and story.events(conn, "registered") == 1
 
 
-def run(home: Home, *options: str, **env: str) -> subprocess.Popen[bytes]:
+def run(home: Home, *options: str, idle: str = "5m") -> subprocess.Popen[bytes]:
     """A supervisor of w1 that has been told so much."""
-    return home.start(
-        "coord",
-        "worker",
-        "run",
-        "--name",
-        "w1",
-        *options,
-        COORD_CLAUDE=home.program,
-        COORD_IDLE_LIMIT="5m",
-        **env,
-    )
+    command = ("coord", "worker", "run", "--name", "w1", *options)
+    return home.start(*command, COORD_CLAUDE=home.program, COORD_IDLE_LIMIT=idle)
 
 
 def ended(supervisor: subprocess.Popen[bytes], home: Home) -> None:
@@ -182,3 +173,22 @@ def test_a_shared_configuration_stays_as_it_is_and_a_limit_of_a_task_fails_it_on
     fresh = {path.relative_to(own).parts[0] for path in own.rglob("*") if path.is_file()} - {"settings.json"}
     assert not any("coord" in name or "hook" in name for name in fresh), fresh
     assert story.complaints(home) == ""
+
+
+def test_a_session_that_is_kept_ready_costs_no_request_before_its_first_task(
+    api: Api, home: Home, conn: redis.Redis, submit: Submit
+) -> None:
+    api.script(models.worker(joined=True))
+    supervisor = run(home, "--min", "1", idle="4s")
+    # One session has waited for all of its idle clock, and the next is there.
+    eventually(lambda: story.events(conn, "registered") == 2, 60, "the second session")
+    story.until(conn, "w1", "waiting")
+    assert api.count() == 0 and story.events(conn, "prompted") == 0
+    task = submit("run: echo done > done.txt")
+    story.finished(conn, task)
+    story.until(conn, "w1", "waiting")
+    seen = api.seen("main")
+    assert len({each.session for each in seen}) == 1 and task in seen[0].conversation()
+    assert story.job(conn, task, "pool_attempts") == "1"
+    ended(supervisor, home)
+    assert story.complaints(home) == "" and "the next one not before" not in said(home)

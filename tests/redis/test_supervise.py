@@ -104,12 +104,45 @@ def test_all_sessions_of_a_killed_supervisor_end_and_their_tasks_are_back(
 
 
 @pytest.mark.settings(recheck="1s")
-def test_a_session_is_kept_ready(supervise: Supervise, conn: redis.Redis) -> None:
+def test_a_session_is_kept_ready_and_costs_no_turn(
+    supervise: Supervise, submit: Submit, conn: redis.Redis
+) -> None:
     one = supervise("s", "-n", "2", "--min", "1")
     until(lambda: conn.hget("pool:worker:s-1", "state") == b"waiting")
     assert kinds(conn).count("registered") == 1 and "summoned" not in kinds(conn)
+    assert b"at its input" in (conn.hget("pool:worker:s-1", "evidence") or b"")
+    assert "prompted" not in kinds(conn), "it has cost no turn"
+    task = submit("run: echo done")
+    until(lambda: status(conn, task) == "finished")
+    assert kinds(conn).count("registered") == 1 and conn.hget(f"rq:job:{task}", "worker_name") == b"s-1"
+    until(lambda: conn.hget("pool:worker:s-1", "state") == b"waiting")
     assert one.end() == 0
     assert conn.hget("pool:worker:s-1", "state") == b"stopped"
+
+
+@pytest.mark.settings(recheck="1s", idle_limit="2s", beat="0.5s")
+def test_the_idle_clock_and_a_drain_end_a_session_that_is_kept_ready(
+    supervise: Supervise, pool: Pool, conn: redis.Redis
+) -> None:
+    one = supervise("s", "--min", "1")
+    until(lambda: kinds(conn).count("registered") == 2)
+    until(lambda: conn.hget("pool:worker:s", "state") == b"waiting")
+    pool.tune("s", "idle_limit", "600")
+    pool.tune("s", "draining", "1")
+    until(lambda: kinds(conn).count("registered") == 3)
+    assert "prompted" not in kinds(conn) and "tripped" not in kinds(conn)
+    assert one.end() == 0
+
+
+@pytest.mark.settings(recheck="1s", idle_limit="10m")
+def test_a_session_that_is_kept_ready_makes_room_for_one_that_is_asked_for(
+    supervise: Supervise, submit: Submit, conn: redis.Redis
+) -> None:
+    one = supervise("s", "--min", "1")
+    until(lambda: conn.hget("pool:worker:s", "state") == b"waiting")
+    opus = submit("run: echo $COORD_PROFILE", model="opus")
+    until(lambda: status(conn, opus) == "finished")
+    assert one.end() == 0
 
 
 @pytest.mark.settings(recheck="1s", idle_limit="10m")

@@ -27,6 +27,8 @@ class Keep:
         self.let_go = False
         #: Its state in the pool ('' before it is registered), and the task that it holds.
         self.state, self.claim = "", Claim("")
+        #: Seconds for which it may still wait for a task.
+        self.idle_left = float("inf")
         #: Until when its death may be reported; then the lease has run out anyway.
         self._grave = 0.0
 
@@ -61,6 +63,9 @@ class Keep:
         self._due = clock.mono() + self._keeper.beat
         said = self._keeper.said
         if said is not None:
+            self.idle_left = (
+                float("inf") if said.verdict != "ok" or self.state == "parked" else said.idle_left
+            )
             self.state = "stopped" if self.let_go else said.state or "working"
             self.claim = said.claim if said.verdict == "ok" and said.claim is not None else Claim("")
 

@@ -48,6 +48,8 @@ class Slot:
         #: What it was started for: the token of a task's profile, or ''.
         self.kind = ""
         self.drained = self._drain_told = False
+        #: Its session sits at its input, and was told nothing yet: it has cost no request.
+        self.ready = False
 
     # -- its session begins ------------------------------------------------------------------------------
 
@@ -61,11 +63,15 @@ class Slot:
         """Whether its session waits for a task, as a worker that has had its first."""
         keep = self.keep
         return bool(
-            keep is not None and keep.state == "waiting" and not keep.claim.task_id and not self.drained
-        )
+            keep is not None and self.member and keep.state == "waiting" and not keep.claim.task_id
+            and not self.drained
+        )  # fmt: skip
 
-    def begin(self, argv: list[str], environ: dict[str, str], secrets: list[str], asked: Profile) -> None:
-        """Start a session.
+    def begin(
+        self, argv: list[str], environ: dict[str, str], secrets: list[str], asked: Profile,
+        ready: bool = False,
+    ) -> None:  # fmt: skip
+        """Start a session; ``ready``: it is kept for the next task, and told nothing before.
 
         Raises:
             UsageError: It could not be started.
@@ -95,8 +101,28 @@ class Slot:
             self.say(f"{error.filename}: {error.strerror}: its hooks start a keeper")
             self.keep = None
         self.log.event(f"session {self.session.pid} was started")
-        if self.session.hooked:
+        self.ready = ready and self.session.hooked and self.keep is not None
+        if self.session.hooked and not self.ready:
             self.session.send(PROMPT)
+
+    def wake(self) -> None:
+        """A task waits for its session, which was kept ready: its first turn begins."""
+        if self.session is not None:
+            self.ready = self.member = False  # (it comes now, as a new one does)
+            self.session.send(PROMPT)
+
+    def _rest(self, keep: Keep) -> None:
+        """Its session sits at its input: known as one that waits, ended when it has waited long enough."""
+        if keep.state == "starting":
+            note = "at its input, for the first task"
+            self.owner.ask(lambda: self._of_claim(lambda: self.owner.pool.note(keep.caller, "waiting", note)))
+            self.owner.ask(lambda: keep.tend(True))
+        self.member = self.member or keep.state == "waiting"
+        why = "draining" if self.owner.asked or self.drained else ""
+        if self.worker and keep.idle_left <= 0:
+            why = why or "nothing came for it"
+        if why and not self._finished:
+            self._finish(why)
 
     def say(self, line: str) -> None:
         """A line for people."""
@@ -153,6 +179,8 @@ class Slot:
             if self.session is not None:
                 self.session.stands(keep.state)
                 used = self.session.in_use() and not self.owner.asked
+                if self.ready and not keep.let_go:
+                    self._rest(keep)
                 if keep.let_go and not self._finished and not used:
                     self._finish("it was let go")
         if self.watch is not None and not self.member and clock.mono() - self._looked >= _LOOK:
@@ -286,13 +314,14 @@ class Slot:
         self.say(f"the session ended with {code} after {clock.mono() - self.wear.began:.0f} s{note}")
         self.log.event(f"session {over.pid} ended with {code}")
         self.session = self.keep = self.watch = None
+        untried, self.ready = self.ready, False
         self._drain_told = False
         own.ask(lambda: own.summon(self, "off"))
         if own.asked:
             return
         if why:
             own.failed(self.kind, why, self._hopeless)
-        else:
+        elif not untried:
             own.went_well(self.kind)
 
     def _learn(self, keep: Keep) -> None:

@@ -1,8 +1,9 @@
 """`coord worker run`: a supervisor that keeps Claude Code sessions, each for one worker's name.
 
 A new session costs a turn, so none is started while its queues are empty (but for those that are to be kept
-ready): the supervisor waits on the stream of events, and pool/lua/summon.lua chooses one supervisor per
-waiting task. It is the keeper of its sessions, and ends them when it is asked to.
+ready, which are told nothing before a task waits): the supervisor waits on the stream of events, and
+pool/lua/summon.lua chooses one supervisor per waiting task. It is the keeper of its sessions, and ends them
+when it is asked to.
 """
 
 from __future__ import annotations
@@ -103,13 +104,14 @@ class Supervisor:
     def _round(self) -> bool:
         """Look after everything once, then wait; False at the end."""
         self._silent = False
-        last = self._newest() if self._may_start() else ""
+        last = self._newest() if self._looks() else ""
         if self.asked > self._heeded:
             self._heed()
         for slot in self.slots:
             slot.step()
         if self.asked and all(slot.session is None for slot in self.slots):
             return False
+        self._wake_ready()
         if self._may_start():
             self._fill()
         elif not self.asked:
@@ -133,7 +135,7 @@ class Supervisor:
         young = any(slot.session is not None and not slot.member for slot in self.slots)
         busy = any(slot.session is not None for slot in self.slots)
         seconds = 0.5 if young or self._away else min(1.0, health.BEAT) if busy else health.BEAT
-        if not last or self._away or not self._may_start():
+        if not last or self._away or not self._looks():
             self._sleep(seconds)
             return
         seconds *= random.uniform(0.7, 1.3)
@@ -192,6 +194,23 @@ class Supervisor:
     def _may_start(self) -> bool:
         return not self.asked and not self._breakers[""].left and self._free() is not None
 
+    def _looks(self) -> bool:
+        """Whether what happens in the pool matters here: a session may be started or told to begin."""
+        return self._may_start() or any(slot.ready for slot in self.slots)
+
+    def _wake_ready(self) -> None:
+        """Let sessions that are kept ready begin, as far as tasks wait that they can take."""
+        for slot in self.slots:
+            if not slot.ready or not slot.member or slot.drained or self.asked or self._breakers[""].left:
+                continue
+            reply = self.ask(lambda slot=slot: self.summon(slot, "ready"))  # type: ignore[misc]
+            if reply is not None and reply[0] == "off":
+                slot.drained = True  # as an operator wants it
+            if reply is None or reply[0] != "start":
+                continue
+            self.say(slot.name, f"the session begins, for task {reply[2]}")
+            slot.wake()
+
     def _fill(self) -> None:
         """Start the sessions that are wanted."""
         found = self._credentials()
@@ -217,7 +236,7 @@ class Supervisor:
         self._room_at = clock.mono() + _ROOM
         slot = idle[0]
         reply = self.ask(lambda: self.summon(slot))
-        if reply is not None and reply[0] == "start":
+        if reply is not None and reply[0] == "start" and (not slot.ready or needs.PROFILE in reply[1]):
             self.say(slot.name, f"it makes room: task {reply[2]} needs another session")
             self.ask(lambda: self.summon(slot, "off"))
             slot.drained = True
@@ -225,9 +244,11 @@ class Supervisor:
     def summon(self, slot: Slot, session: str = "") -> list[str]:
         """Whether a session should be started, or how far one has come: summon.lua."""
         refused = " ".join(kind for kind, each in self._breakers.items() if kind and each.left)
+        offers = self.options.offers()
+        if session == "ready":  # it was started as it is: what a task asks for besides another must give
+            offers = " ".join(each for each in offers.split() if f"{each}:" != needs.PROFILE)
         return self.pool.summon(
-            slot.name, self.options.queues, COMING, session, self.options.offers(), refused,
-            self.settings.account,
+            slot.name, self.options.queues, COMING, session, offers, refused, self.settings.account
         )  # fmt: skip
 
     def _start(self, slot: Slot, asked_for: str, task: str, found: credentials.Found) -> bool:
@@ -239,7 +260,7 @@ class Supervisor:
             self._breakers[kind].tried()
             self.say(slot.name, "starting a session" + (f" for task {task}" if task else ""))
             secrets = [value for name, value in environ.items() if name in credentials.SECRETS and value]
-            slot.begin(argv, environ, secrets, asked)
+            slot.begin(argv, environ, secrets, asked, ready=not task)
         except (UsageError, OSError) as error:
             self.ask(lambda: self.summon(slot, "off"))
             self.failed(kind, str(error), False)
