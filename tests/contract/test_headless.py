@@ -179,13 +179,16 @@ def test_the_session_ends_when_the_horse_is_killed(client: Client, tmp_path: Pat
 
 
 def _wait_for_child(pid: int, count: int) -> None:
-    """Until a process has so many children: the session and the watcher."""
+    """Until so many children, the session and the watcher, have left a process's group.
+
+    (A watcher that was forked and has not left it yet is killed with the group.)
+    """
     end = time.monotonic() + 20
     while True:
         shown = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+            ["ps", "-o", "pid=,pgid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
         )
-        if len(shown.stdout.split()) >= count:
+        if sum(each == group for each, group in map(str.split, shown.stdout.splitlines())) >= count:
             return
         assert time.monotonic() < end, "the watcher did not start"
         time.sleep(0.01)
