@@ -44,6 +44,11 @@ _REMEDY = {
 }
 
 
+#: An error that stops the account does not pass by trying again: so many of the client's attempts are awaited
+#: (it makes about 10, which takes minutes).
+PATIENCE = 3
+
+
 class Verdict:
     """``error`` by its name, what to do (one of ACTIONS), and the reset (seconds since 1970) if known."""
 
@@ -102,7 +107,7 @@ class Frames:
         self.retrying = ""
 
     def feed(self, frame: dict[str, Any]) -> Verdict | None:
-        """Take a frame; a verdict when it ends a turn with an error."""
+        """Take a frame; a verdict when it ends a turn with an error, or when it is sure that one will."""
         kind, subtype = frame.get("type"), frame.get("subtype")
         if kind == "rate_limit_event":
             info = frame.get("rate_limit_info")
@@ -110,7 +115,10 @@ class Frames:
             self._reset = reset_in(frame) if rejected else None
         elif kind == "system" and subtype == "api_retry":
             self._error = _name(frame.get("error")) or of_status(frame.get("error_status"))
-            self.retrying = f"{self._error}, attempt {frame.get('attempt')} of {frame.get('max_retries')}"
+            attempt = frame.get("attempt")
+            self.retrying = f"{self._error}, attempt {attempt} of {frame.get('max_retries')}"
+            if _ACTION.get(self._error) == "stop" and isinstance(attempt, int) and attempt >= PATIENCE:
+                return Verdict(self._error)
         elif kind == "assistant" and frame.get("parent_tool_use_id") is None:
             self.retrying, self._error = "", _name(frame.get("error"))
             self._reset = reset_in(frame) or self._reset

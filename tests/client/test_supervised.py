@@ -31,9 +31,8 @@ def test_a_login_that_is_refused_is_told_in_a_line_and_costs_the_task_nothing(
     api: Api, home: Home, conn: redis.Redis, submit: Submit
 ) -> None:
     api.script(lambda request: replies.error(401, "authentication_error", "invalid x-api-key"))
-    supervisor = home.start(
-        "coord", "worker", "run", "--name", "w1", COORD_CLAUDE=home.program, CLAUDE_CODE_MAX_RETRIES="1"
-    )
+    # (The client would try ten times, for minutes.)
+    supervisor = home.start("coord", "worker", "run", "--name", "w1", COORD_CLAUDE=home.program)
     task = submit("run: echo never")
     eventually(lambda: "the next one not before" in said(home), 60, "the end of the session")
     told = [line for line in said(home).splitlines() if "authentication_failed" in line]

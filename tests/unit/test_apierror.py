@@ -62,6 +62,18 @@ def test_other_ends_of_a_turn_are_no_api_errors() -> None:
     assert apierror.of_frames([]) is None
 
 
+def test_a_refused_login_is_known_before_the_client_gives_up() -> None:
+    follower = apierror.Frames()
+
+    def retry(error: str, attempt: int) -> dict[str, Any]:
+        return {"type": "system", "subtype": "api_retry", "error": error, "attempt": attempt}
+
+    assert [follower.feed(retry("authentication_failed", n)) for n in (1, 2)] == [None, None]
+    verdict = follower.feed(retry("authentication_failed", apierror.PATIENCE))
+    assert verdict is not None and (verdict.error, verdict.action) == ("authentication_failed", "stop")
+    assert [follower.feed(retry("rate_limit", n)) for n in range(1, 11)] == [None] * 10
+
+
 @pytest.mark.parametrize(
     ("error", "action"),
     [("rate_limit", "park"), ("overloaded", "pause"), ("server_error", "pause"), ("unknown", "pause"),

@@ -39,6 +39,9 @@ class Turn:
             self.message = str(frame.get("result") or self.message)
             if not self._states:  # an older client says nothing about its state
                 return self._end()
+        elif error is not None:  # the client tries again, in vain
+            self.error = error
+            return self._end()
         elif kind == "system" and subtype == "session_state_changed":
             self._states = True
             if frame.get("state") == "idle":

@@ -235,6 +235,8 @@ class Slot:
             elif then.what == "give-back":
                 self._give_back(then.why, counted=not then.hopeless)
             self._finish(then.why)
+            if self.turns.retrying:  # in vain, and for minutes
+                self.end_within(child.GRACE)
 
     def _account(self, keep: Keep, then: turns.Next) -> None:
         """What the error means for its account, where its StopFailure hook has not said so."""

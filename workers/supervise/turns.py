@@ -59,12 +59,15 @@ class Turns:
         self.over, self.answered = False, False
 
     def see(self, frame: Frame) -> bool:
-        """Take a frame in; whether it ends a turn."""
+        """Take a frame in; whether it ends a turn, or shows that no turn can succeed."""
         kind = frame.get("type")
         verdict = self._errors.feed(frame)
         if kind == "assistant" and not frame.get("error"):
             self.answered, self._nudges = True, self._nudges if not _works(frame) else 0
         if kind != "result":
+            if verdict is not None and not self.over:
+                self.over, self._verdict = True, verdict
+                return True
             self.over = self.over and kind not in ("assistant", "user")
             return False
         self.over, self._verdict = True, verdict
