@@ -116,11 +116,36 @@ def tools(server: serve.Server) -> None:
         timeout: Annotated[str, Field(description="It may run for so long: 90s, 10m, 2h.")] = "",
         unique: Annotated[str, Field(description="Enqueue nothing while a live task has this key.")] = "",
         check: Annotated[str, Field(description="A command that must pass before it is complete.")] = "",
+        finish: Annotated[
+            Literal["command", "message"],
+            Field(description="What ends it: coord-worker complete, or a turn's last message."),
+        ] = "command",
+        worktree: Annotated[
+            bool | str, Field(description="A git worktree of its own: true, or the commit it begins with.")
+        ] = False,
+        read: Annotated[list[str], Field(description="Paths that the session is told to read.")] = [],  # noqa: B006
+        backoff: Annotated[list[str], Field(description="Waits before each retry: 10s, 1m.")] = [],  # noqa: B006
+        run_at: Annotated[str, Field(description="Not before: 2026-01-31T12:00, or ...Z.")] = "",
+        run_in: Annotated[str, Field(description="Not before so long has passed: 10m.")] = "",
+        allow_failure: Annotated[bool, Field(description="With after: a failed task will do.")] = False,
+        model: Annotated[str, Field(description="The model of its session.")] = "",
+        effort: Literal["", "low", "medium", "high", "xhigh", "max"] = "",
+        permission_mode: Annotated[str, Field(description="The client's word for how it asks.")] = "",
+        allowed_tools: list[str] = [],  # noqa: B006
+        disallowed_tools: list[str] = [],  # noqa: B006
+        max_turns: Annotated[int | None, Field(ge=1)] = None,
+        budget: Annotated[float | None, Field(gt=0, description="US dollars, at most.")] = None,
     ) -> Annotated[CallToolResult, Submitted]:
         """Enqueue a task for the pool's workers."""
-        given = {"prompt": prompt, "title": title, "id": id, "queue": queue, "priority": priority, "cwd": cwd,
-                 "after": after, "retries": retries, "timeout": timeout or None, "unique": unique,
-                 "check": check}  # fmt: skip
+        given = {
+            "id": id, "title": title, "queue": queue, "priority": priority, "cwd": cwd, "after": after,
+            "retries": retries, "timeout": timeout, "unique": unique, "check": check, "finish": finish,
+            "worktree": worktree, "read": read, "backoff": backoff, "run_at": run_at, "run_in": run_in,
+            "allow_failure": allow_failure, "model": model, "effort": effort,
+            "permission_mode": permission_mode, "allowed_tools": allowed_tools,
+            "disallowed_tools": disallowed_tools, "max_turns": max_turns, "budget": budget,
+        }  # fmt: skip
+        given = {"prompt": prompt, **{name: value for name, value in given.items() if value}}
         return await serve.call(_submit, given)
 
     @server.tool(name="tasks", **serve.reads("List tasks"))

@@ -32,7 +32,14 @@ else:  # mcp 1
 
 
 class Server(MCPServer[Any]):
-    """The package's server, whose errors are one line, and what the tool said."""
+    """The package's server, whose errors are one line; an argument that a tool does not know is one."""
+
+    async def list_tools(self) -> list[Any]:
+        """The tools. Their schemas say that there are no other arguments: the package drops them unsaid."""
+        found = list(await super().list_tools())
+        for tool in found:
+            _schema(tool)["additionalProperties"] = False
+        return found
 
     async def call_tool(self, name: str, arguments: dict[str, Any], *args: Any, **more: Any) -> Any:
         """Call a tool.
@@ -40,6 +47,11 @@ class Server(MCPServer[Any]):
         Raises:
             ToolError: It failed; or there is no such tool, or its arguments do not fit.
         """
+        known = {tool.name: list(_schema(tool).get("properties", {})) for tool in await self.list_tools()}
+        unknown = [repr(each[:60]) for each in arguments if each not in known.get(name, arguments)]
+        if unknown:
+            has = f"it takes {', '.join(known[name])}" if known[name] else "it takes none"
+            raise ToolError(f"{name}: unknown argument {', '.join(unknown[:10])} ({has}); nothing was done")
         try:
             return await super().call_tool(name, arguments, *args, **more)
         except ToolError as error:
@@ -49,6 +61,12 @@ class Server(MCPServer[Any]):
                 where = ".".join(str(part) for part in first["loc"])
                 raise ToolError(f"{name}: {where}: {_line(first['msg'])}") from None
             raise ToolError(str(cause if isinstance(cause, ToolError) else error)) from None
+
+
+def _schema(tool: Any) -> dict[str, Any]:
+    """What a tool takes; mcp 2 has another name for it than mcp 1."""
+    found: dict[str, Any] = tool.input_schema if _TWO else tool.inputSchema
+    return found
 
 
 def make(instructions: str) -> Server:

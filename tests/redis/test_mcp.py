@@ -16,7 +16,7 @@ import pytest
 import redis
 from mcp import ClientSession, StdioServerParameters, stdio_client
 
-from pool import __version__, view
+from pool import __version__, profile, view
 from pool.claim import Caller
 from pool.scripts import Pool
 from pool.settings import Settings
@@ -106,9 +106,28 @@ def test_tools_have_names_schemas_and_hints(role: str, names: set[str], quiet: S
             assert hints["destructiveHint"] is (name in DESTROYS), name
             assert hints["openWorldHint"] is False
             assert tool["title"] and tool["description"], name
+            assert tool["inputSchema"]["additionalProperties"] is False, name
+            assert "'bogus'" in await client.refused(name, bogus=1)
             assert tool["inputSchema"]["type"] == tool["outputSchema"]["type"] == "object"
 
     drive(story, "--role", role)
+
+
+def test_a_mistyped_check_makes_no_unchecked_task(quiet: Settings, conn: redis.Redis) -> None:
+    async def story(client: Client) -> None:
+        said = await client.refused("submit", prompt="x", chekc="make test")
+        assert "unknown argument 'chekc'" in said and " check," in said
+        assert (await client.call("tasks")) == {"tasks": []}
+        assert "budget" in await client.refused("submit", prompt="x", budget=0)
+        await client.call(
+            "submit", prompt="x", id="t", check="true", finish="message", worktree=True, read=["docs/a.md"],
+            retries=1, backoff=["10s"], run_in="1h", model="opus", effort="low", max_turns=9, budget=2.5,
+        )  # fmt: skip
+
+    drive(story)
+    asked = profile.Profile(model="opus", effort="low", max_turns=9, budget=2.5)
+    assert conn.hget("rq:job:t", "pool_needs") == f"check profile:{asked.name}".encode()
+    assert conn.hget("rq:job:t", "status") == b"scheduled"
 
 
 # -- an operator -------------------------------------------------------------------------------------
