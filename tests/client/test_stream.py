@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import redis
 
 from pool import events, process, scripts
 from tests.client import models, replies
-from tests.client.api import Api
+from tests.client.api import Api, Request
 from tests.client.client import Home
 from tests.server import Server
 from tests.session import eventually
@@ -181,6 +182,40 @@ def test_an_operator_s_message_goes_into_the_running_turn(
     assert any("> Use the other branch" in each.conversation() for each in api.seen())
     assert len(happened(conn, "told")) == 1 and attempts(conn, task) == 1
     assert supervisor.end() == 0, supervisor.said
+
+
+def test_a_message_that_waits_behind_a_cancelled_turn_holds_up_neither_the_next_task_nor_the_end(
+    api: Api, home: Home, conn: redis.Redis, pool: scripts.Pool, submit: Submit, run: Start
+) -> None:
+    gate, worker, easy = threading.Event(), models.worker(), set[str]()
+
+    def script(request: Request) -> replies.Reply:
+        given = models.task(request)
+        if given is not None and given.id in easy:
+            return worker(request)
+        return replies.text("At last.").with_(gate=gate)
+
+    api.script(script, key=home.key)
+    task = submit("think")
+    supervisor = run()
+    api.wait(lambda request: task in request.new())
+    claude = supervisor.worker("pid")
+    home.run(*COORD, "tell", "w1", "Use the other branch", "--wait", "--timeout", "60s")
+    after = submit("run: echo after > after.txt")
+    easy.add(after)
+    pool.cancel(task, "not wanted any more")
+    becomes(conn, after, "finished")
+    assert attempts(conn, after) == 1 and not happened(conn, "reminded")
+    assert supervisor.worker("pid") == claude
+    # The same with nothing to come after it: the session waits, then ends when it is told to.
+    last = submit("think again")
+    api.wait(lambda request: last in request.new())
+    home.run(*COORD, "tell", "w1", "Use a third branch", "--wait", "--timeout", "60s")
+    pool.cancel(last, "not wanted either")
+    eventually(lambda: supervisor.worker("state") == "waiting", PATIENCE)
+    assert supervisor.worker("pid") == claude
+    assert supervisor.end() == 0, supervisor.said
+    gate.set()
 
 
 @pytest.mark.settings(quota_wait="2s")

@@ -68,7 +68,8 @@ class Feeder:
         self.client = sdk.Client(session, launch.record)
         #: What its frames say, for the supervisor to take.
         self.frames: collections.deque[Frame] = collections.deque(maxlen=_KEPT)
-        self.pool = scripts.Pool(wire.Connection(settings.url), settings.values, settings.templates)
+        self.redis = wire.Connection(settings.url)
+        self.pool = scripts.Pool(self.redis, settings.values, settings.templates)
         self.bell = Bell(wire.Connection(settings.url))
         self.settling = Settling(settings, self.pool, launch.cwd, self._pause)
         self.turn = frames.Turn()
@@ -77,6 +78,8 @@ class Feeder:
         self.handed: HandOver | None = None
         #: A turn has ended and has not been looked at; it was ended by us, and must be over by then.
         self.ended, self.yields = False, 0.0
+        #: It was begun by an operator's message, while no task was held.
+        self.invited = False
         self.parked = False
         #: What the session must be told with the next task.
         self.word = ""
@@ -116,7 +119,9 @@ class Feeder:
             self.frames.append(frame)
             self.books.see(frame, self._about)
             if self.turn.see(frame):
-                self.ended, self.yields = True, 0.0
+                self.ended, self.yields, self.invited = True, 0.0, False
+            elif self.yields and frames.begins(frame):
+                self._interrupt()  # words that the client had queued: the next turn, with no pause between
             self.launch.wake()
         if self.yields and clock.mono() > self.yields:
             raise Over("it went on with a turn that was interrupted")
@@ -147,7 +152,7 @@ class Feeder:
             return max(0.05, self.yields - clock.mono())
         if self.handed is None:
             if self.turn.running:
-                return self._recheck()  # a turn that nobody asked for: a background task's report
+                return self._without_task()
             self.ended = False
             return self._claim()
         if self.ended and not self.parked and not self.turn.running:
@@ -156,6 +161,21 @@ class Feeder:
         if not self.parked and not self.turn.running and not self.turn.background:
             self.ended = True  # what it waited for is over, and no turn has come of it: looked at next time
         return pause
+
+    def _without_task(self) -> float:
+        """A turn runs that belongs to no task: only an operator's message is worth one."""
+        if self.invited and not self._draining():
+            self._listen()
+            return self._recheck()
+        self._interrupt()  # queued words of a task that was taken away, a background task's report
+        return 0.0
+
+    def _draining(self) -> bool:
+        return bool(self.redis.execute_command("HGET", f"pool:worker:{self.caller.worker}", "draining"))
+
+    def _interrupt(self) -> None:
+        self.yields = clock.mono() + YIELDS
+        self.client.interrupt()
 
     def _recheck(self) -> float:
         return float(self.settings["recheck"]) * random.uniform(0.7, 1.3)
@@ -256,7 +276,7 @@ class Feeder:
     def _tell(self, text: str) -> None:
         self._about = self.handed.claim.task_id if self.handed is not None else ""
         self.client.query(text)
-        self.ended = False
+        self.ended, self.invited = False, self.handed is None
         self.turn.begin()
 
     # -- with a task -------------------------------------------------------------------------------------
@@ -287,8 +307,7 @@ class Feeder:
         self.handed, self.parked = None, False
         self.word = brief.dropped(handed.claim.task_id, why)
         if self.turn.running:
-            self.yields = clock.mono() + YIELDS
-            self.client.interrupt()
+            self._interrupt()
 
     def _after_turn(self, member: local.Session, handed: HandOver) -> float:
         """The turn is over and the task may still be held."""

@@ -7,6 +7,11 @@ from workers.supervise import turns
 from workers.supervise.session import Frame
 
 
+def begins(frame: Frame) -> bool:
+    """Whether it is the first frame of a turn."""
+    return frame.get("type") == "system" and frame.get("subtype") == "init"
+
+
 class Turn:
     """Follows a session from frame to frame: whether a turn runs, and what the last one came to."""
 
@@ -42,6 +47,8 @@ class Turn:
         elif error is not None:  # the client tries again, in vain
             self.error = error
             return self._end()
+        elif begins(frame):
+            self.running = True
         elif kind == "system" and subtype == "session_state_changed":
             self._states = True
             if frame.get("state") == "idle":
