@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import errno
-import importlib
-import io
-import os
 import sys
-from typing import Any
 
-import click
-from click.shell_completion import CompletionItem
+try:
+    import errno
+    import importlib
+    import io
+    import os
+    from typing import Any
 
-from pool.errors import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, CoordError
+    import click
+    from click.shell_completion import CompletionItem
+
+    from pool.errors import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, CoordError
+except KeyboardInterrupt:  # before main(), which sees to it from then on
+    sys.stderr.write("coord: interrupted\n")
+    sys.exit(130)
 
 #: Command -> (module that holds it, what it does). Imported late: `coord --help` takes 60 ms instead of 600.
 COMMANDS = {
