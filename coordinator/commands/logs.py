@@ -18,7 +18,7 @@ from coordinator import completing
 from coordinator.commands import common
 from pool import view
 from pool.enroll import host_name
-from pool.errors import UnknownTask, UnknownWorker, UsageError
+from pool.errors import CoordError, UnknownTask, UnknownWorker, UsageError
 from workers.supervise import health, shown
 from workers.supervise import logs as log_files
 
@@ -63,12 +63,16 @@ def logs(name: str, follow: bool, count: int | None, as_json: bool) -> None:
     wanted = _find(name)
     if count is None and not wanted.task:
         count = _SHOWN
+    some = False
     kept: deque[str] = deque(maxlen=count)
     inode = at = 0
     for path in log_files.files(wanted.folder):
         found, inode, at = log_files.read(path)
         for entry in filter(wanted.has, found):
+            some = True
             kept.extend(_lines(entry, as_json))
+    if wanted.task and not some and not follow:
+        raise CoordError(f"nothing was logged for task {wanted.task} (its worker has a log here)")
     for line in kept:
         click.echo(line)
     if follow:

@@ -131,6 +131,21 @@ def test_the_log_of_a_worker_and_of_a_task(
     assert [entry["task"] for entry in found][-1] == "one"
 
 
+def test_a_task_of_which_nothing_was_logged_is_told(
+    coord: Coord, settings: Settings, pool: Pool, submit: Submit, register: Register
+) -> None:
+    me = register("w1")
+    submit(id="quiet")
+    handed = pool.claim(me).handed
+    assert handed is not None
+    pool.complete(me, handed.claim, "null")
+    Log(health.folder(settings.home, "w1"), 100_000, 2).event("first")
+    (path,) = files(health.folder(settings.home, "w1"))
+    path.write_text('{"at": 1, "event": "long ago"}\n')
+    assert "nothing was logged for task quiet" in coord("logs", "quiet", code=1).line()
+    assert coord("logs", "quiet", "--json", code=1).out == ""
+
+
 def test_where_there_is_no_log_one_line_says_where_it_is(
     coord: Coord, pool: Pool, submit: Submit, register: Register, conn: redis.Redis
 ) -> None:
