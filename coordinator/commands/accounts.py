@@ -72,9 +72,14 @@ def resume(name: str, as_json: bool) -> None:
 def _changed(what: str, name: str, until: str, reason: str, as_json: bool) -> None:
     accounts_module.check_name(name)
     with common.opened() as ctx:
+        known = name == accounts_module.ALL or name in {
+            each.name for each in accounts_module.read(ctx.connection)
+        }
         reply = ctx.pool.account(what, name, until, " ".join(reason.split())[:500], _SOURCE)
         state = next((each.state for each in accounts_module.read(ctx.connection) if each.name == name), "ok")
     count = int(reply[2])
+    if what != "resume" and not known:
+        common.warn(f"no worker uses the account {name}, nor has one spent anything on it")
     if as_json:
         common.dump({"account": name, "state": state, "changed": count >= 0, "workers": max(count, 0)})
     elif count < 0:

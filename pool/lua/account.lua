@@ -74,7 +74,9 @@ end
 
 local before = call('HMGET', key, 'state', 'until')
 if what == 'resume' then
+  local unused = call('HGET', key, 'unused')
   if call('DEL', key) == 0 then return {'ok', account, '', -1, '', 0} end
+  if unused then call('SREM', 'pool:accounts', account) end
   call('ZREM', 'pool:due', member)
   event('account-resumed', '', '', '', account .. ': ' .. reason)
   for _, other in ipairs(others()) do
@@ -87,11 +89,15 @@ if what == 'resume' then
   return {'ok', account, '', count, '', 0}
 end
 
-call('SADD', 'pool:accounts', account)
+-- Known by an operator's word alone, so far: a slip of the pen is forgotten when it is resumed.
+local unused = call('SADD', 'pool:accounts', account) == 1 or call('HEXISTS', key, 'unused') == 1
+unused = unused and me == ''
+if not unused then call('HDEL', key, 'unused') end
 if what == 'stop' then
   if before[1] ~= 'stopped' then
     call('DEL', key)
     call('HSET', key, 'state', 'stopped', 'reason', reason, 'since', stamp(NOW), 'source', source)
+    if unused then call('HSET', key, 'unused', '1') end
     call('ZREM', 'pool:due', member)
     event('account-stopped', '', me, '', account .. ': ' .. reason)
   end
@@ -124,6 +130,7 @@ if known == 0 or due == 0 then due = 0 else due = math.max(known, due) end
 if due ~= known then
   if known < 0 then call('HSET', key, 'since', stamp(NOW)) end
   call('HSET', key, 'state', 'parked', 'until', due == 0 and '0' or stamp(due), 'reason', reason, 'source', source)
+  if unused then call('HSET', key, 'unused', '1') end
   if due == 0 then call('ZREM', 'pool:due', member) else call('ZADD', 'pool:due', stamp(due), member) end
   event('account-parked', '', me, '', account .. ': ' .. reason)
   for _, other in ipairs(others()) do

@@ -96,6 +96,7 @@ for i = 7, #ARGV, 8 do
 end
 call('EXPIRE', day, whole(L.cost_ttl))
 call('SADD', 'pool:accounts', account)
+call('HDEL', 'pool:account:' .. account, 'unused')
 call('ZREMRANGEBYSCORE', 'pool:cost:tasks', '-inf', stamp(NOW - L.cost_ttl))
 
 -- A day's budget is used up: nobody goes on before the next day.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import redis
+
 from pool.claim import Caller
 from pool.scripts import Pool
 from tests.redis.coord import Coord
@@ -48,6 +50,25 @@ def test_an_operator_stops_an_account_by_name_and_all_at_once(coord: Coord, regi
     )
     assert coord("accounts", "park", "*").out == "* is parked (1 workers wait)\n"
     assert "every account is parked until `coord accounts resume '*'`" in coord("workers").err
+
+
+def test_an_account_that_nobody_uses_is_warned_of_and_forgotten(coord: Coord, register: Register) -> None:
+    register("w1")
+    for what in ("park", "stop"):
+        done = coord("accounts", what, "slip")
+        assert "no worker uses the account slip" in done.err
+        assert [each["name"] for each in coord.json("accounts")] == ["default", "slip"]
+        assert coord("accounts", what, "slip").err == ""
+        coord("accounts", "resume", "slip")
+        assert [each["name"] for each in coord.json("accounts")] == ["default"]
+    assert coord("accounts", "park", "default").err == ""
+
+
+def test_an_account_with_costs_stays_listed(coord: Coord, register: Register, conn: redis.Redis) -> None:
+    conn.sadd("pool:accounts", "spent")
+    assert coord("accounts", "park", "spent").err == ""
+    coord("accounts", "resume", "spent")
+    assert [each["name"] for each in coord.json("accounts")] == ["spent"]
 
 
 def test_a_wrong_name_is_told(coord: Coord) -> None:
