@@ -130,7 +130,10 @@ def test_one_worker_killed_and_one_cut_off_while_they_work(stack: Stack) -> None
                  and row["worker"].startswith(cut)],
         "the late commit is refused",
     )  # fmt: skip
-    until(lambda: f"{slow} is not yours any more" in run("docker", "logs", cut_id), "its session is told")
+    until(
+        lambda: f"{slow} is not yours any more" in run("docker", "exec", cut_id, "coord", "logs", cut),
+        "its session is told",
+    )
     stack.all_healthy("worker", 3)
 
 
@@ -180,7 +183,8 @@ def test_a_worker_without_a_login_says_so_once_and_stays_up(stack: Stack, tmp_pa
     found = stack.inspect(worker)
     assert found["State"]["Running"] and found["RestartCount"] == 0
     said = subprocess.run(["docker", "logs", worker], capture_output=True, text=True, check=True)
-    lines = (said.stdout + said.stderr).splitlines()
+    first, *lines = (said.stdout + said.stderr).splitlines()
+    assert "a session is started when a task waits" in first
     assert len(lines) == 1 and "no credentials for Claude Code: set one of ANTHROPIC_API_KEY" in lines[0], (
         lines
     )
