@@ -36,7 +36,7 @@ VIEWER: dict[str, Sequence[str]] = {
 #: What the scripts take besides.
 SCRIPTS: dict[str, Sequence[str]] = {
     "BLPOP": [_KEY, "no-time"], "DEL": [_KEY], "EVAL": ["return 1", "0"], "EVALSHA": ["0" * 40, "0"],
-    "EXPIRE": [_KEY, "1"], "HDEL": [_KEY, "f"], "HEXISTS": [_KEY, "f"], "HINCRBY": [_KEY, "f", "1"],
+    "EXPIRE": [_KEY, "1"], "HDEL": [_KEY, "f"], "HINCRBY": [_KEY, "f", "1"],
     "HINCRBYFLOAT": [_KEY, "f", "1"], "HSET": [_KEY, "f", "v"], "HSETNX": [_KEY, "f", "v"],
     "INCR": [_KEY], "LPOP": [_KEY], "LPOS": [_KEY, "m"], "LPUSH": [_KEY, "m"], "LREM": [_KEY, "0", "m"],
     "PERSIST": [_KEY], "RPUSH": [_KEY, "m"], "SADD": [_KEY, "m"], "SET": [_KEY, "v"],

@@ -7680,7 +7680,7 @@ if what == 'resume' then
 end
 
 -- Known by an operator's word alone, so far: a slip of the pen is forgotten when it is resumed.
-local unused = call('SADD', 'pool:accounts', account) == 1 or call('HEXISTS', key, 'unused') == 1
+local unused = call('SADD', 'pool:accounts', account) == 1 or call('HGET', key, 'unused')
 unused = unused and me == ''
 if not unused then call('HDEL', key, 'unused') end
 if what == 'stop' then

@@ -67,6 +67,11 @@ class Slot:
             and not self.drained
         )  # fmt: skip
 
+    @property
+    def idle_at_input(self) -> bool:
+        """Whether its session is kept ready, and may be told to begin."""
+        return self.ready and self.member and not self.drained
+
     def begin(
         self, argv: list[str], environ: dict[str, str], secrets: list[str], asked: Profile,
         ready: bool = False,

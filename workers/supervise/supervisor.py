@@ -201,7 +201,7 @@ class Supervisor:
     def _wake_ready(self) -> None:
         """Let sessions that are kept ready begin, as far as tasks wait that they can take."""
         for slot in self.slots:
-            if not slot.ready or not slot.member or slot.drained or self.asked or self._breakers[""].left:
+            if not slot.idle_at_input or self.asked or self._breakers[""].left:
                 continue
             reply = self.ask(lambda slot=slot: self.summon(slot, "ready"))  # type: ignore[misc]
             if reply is not None and reply[0] == "off":
@@ -221,6 +221,10 @@ class Supervisor:
             running = sum(each.session is not None for each in self.slots)
             self._barred = reply[1] if reply is not None and reply[0] == "wait" else ""
             if reply is not None and reply[0] == "start":
+                if any(each.idle_at_input for each in self.slots) and needs.PROFILE not in reply[1]:
+                    # It came since those that are kept ready were asked: it is theirs, in the next round.
+                    self.ask(lambda slot=slot: self.summon(slot, "off"))  # type: ignore[misc]
+                    return
                 started = self._start(slot, reply[1], reply[2], found)
             else:
                 kept = running < self.options.least and not self._barred and reply is not None
