@@ -28,7 +28,8 @@ $(VENV)/.with-%: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.with-embedded ## the main job, end to end, in under a minute: no account, no Redis needed
 	@$(BIN)/python -m demo.run
 
-test: $(VENV)/.with-test ## all tests, against a real redis-server and the real Claude Code
+test: $(VENV)/.with-test ## all tests, against a real redis-server, the real Claude Code and a real browser
+	@$(BIN)/python -m tools.programs
 	@$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist worksteal
 	@$(MAKE) --no-print-directory test-client
 
