@@ -12,9 +12,9 @@ from typing import Any
 
 from bench import servers, stats
 from bench.run import Run
-from coordinator import submission
 from pool import keys, model
 from pool.claim import Caller, Claim
+from pool.operate import submission
 from tests.session import Session
 
 #: Nothing here takes longer (seconds) unless it is broken.

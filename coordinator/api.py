@@ -8,9 +8,9 @@ from typing import Any
 
 import redis
 
-from coordinator import submission
 from pool import connect, model, view
 from pool import settings as settings_module
+from pool.operate import submission
 from pool.settings import Settings
 
 

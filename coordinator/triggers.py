@@ -12,9 +12,9 @@ from typing import Any
 
 import redis
 
-from coordinator import submission
 from pool import events, model, scripts
 from pool.errors import CoordError, TaskExists, UsageError
+from pool.operate import submission
 from pool.settings import Settings
 
 #: What any trigger may set.

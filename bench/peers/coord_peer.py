@@ -24,9 +24,9 @@ RECHECK = 5.0
 
 def enqueue(batch: bool) -> None:
     """Enqueue through coord's own API."""
-    from coordinator import submission
     from pool import connect, model
     from pool import settings as settings_module
+    from pool.operate import submission
 
     settings = settings_module.load()
     pool = connect.pool(settings)

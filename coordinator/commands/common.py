@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-import redis
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from pool import connect, scripts, units
+from pool import connect, units
 from pool import settings as settings_module
 from pool.errors import UsageError
+from pool.operate import Context as Context
 from pool.settings import Settings
 
 console = Console(highlight=False)
@@ -76,19 +76,6 @@ class Statuses(click.ParamType[list[str]]):
         if wrong or not found:
             self.fail(f"{(wrong or [''])[0]!r} is not one of {', '.join(self.known)}", param, ctx)
         return found
-
-
-class Context:
-    """The settings in force, a client and the transitions on it."""
-
-    def __init__(self, settings: Settings, connection: redis.Redis) -> None:
-        self.settings = settings
-        self.connection = connection
-        self.pool: scripts.Pool = connect.pool(settings, connection)
-
-    def led(self) -> bool:
-        """Whether a coordinator acts."""
-        return bool(self.connection.exists("pool:leader"))
 
 
 @contextmanager

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
-from coordinator import completing, submission
+from coordinator import completing
 from coordinator.commands import common
 from pool import model, profile
 from pool.errors import UsageError
+from pool.operate import submission
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from coordinator import completing, submission
+from coordinator import completing
 from coordinator.commands import common, description
 from pool import model, view
 from pool import settings as settings_module
 from pool.errors import UsageError
+from pool.operate import submission
 
 #: A script over a whole file may take so long (seconds).
 _LONG = 120.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import redis
 
 from coordinator import completing
 from coordinator.commands import common, proof
-from pool import events, keys, model, payload, units, view
-from pool.errors import EXIT_FAILED, UnknownTask, UnknownWorker, UsageError, WrongState
+from pool import events, listing, model, operate, payload, units, view
+from pool.errors import EXIT_FAILED, UnknownWorker, UsageError
 
 #: How many events are searched for a task's history.
 _HISTORY = 20_000
@@ -40,7 +39,7 @@ def tasks(status: str | None, queue: str, worker: str, limit: int, as_json: bool
     are due.
     """
     with common.opened() as ctx:
-        found = listed(ctx.connection, status, queue, worker, limit)
+        found = listing.tasks(ctx.connection, status, queue, worker, limit)
         if as_json:
             for each, value in zip(found, view.results(ctx.connection, found), strict=True):
                 each.result = value
@@ -86,36 +85,6 @@ def _blocked(each: view.TaskView) -> str:
         return ""
     names = " ".join(each.blocked_by)
     return f"will not run: it comes after {names}, not finished; `coord retry {names}`"
-
-
-def listed(
-    connection: redis.Redis, status: str | None, queue: str, worker: str, limit: int
-) -> list[view.TaskView]:
-    """The tasks asked for. Without a status, all of them are paged through, newest first."""
-    enough = 100_000 if worker else limit
-    if status == model.Status.QUEUED:
-        found = view.queued(connection, queue, enough)
-    elif status:
-        found = [
-            each for each in view.in_registry(connection, status, queue, enough) if each.status == status
-        ]
-    else:
-        found = [
-            each
-            for each in view.tasks(connection, view.unadopted(connection, limit))
-            if queue in ("", each.queue)
-        ]
-        first, page = 0, 500
-        while len(found) < limit:
-            ids = view.latest_ids(connection, first, first + page - 1)
-            found += [
-                each for each in view.tasks(connection, ids)
-                if queue in ("", each.queue) and worker in ("", each.worker)
-            ]  # fmt: skip
-            if len(ids) < page:
-                break
-            first += page
-    return [each for each in found if worker in ("", each.worker)][:limit]
 
 
 @click.command()
@@ -303,8 +272,8 @@ def cancel(ids: tuple[str, ...], reason: str, as_json: bool) -> None:
     until it is retried and finished.
     """
     with common.opened() as ctx:
-        rows = cancelled(ctx, ids, reason)
-        left = _left_behind(ctx.connection, [str(row["id"]) for row in rows])
+        rows = operate.cancel(ctx, ids, reason)
+        left = operate.left_behind(ctx.connection, [row.id for row in rows])
     _say(rows, as_json)
     if left:
         common.warn(f"{', '.join(left)} will not run: it comes after what was cancelled")
@@ -316,8 +285,7 @@ def cancel(ids: tuple[str, ...], reason: str, as_json: bool) -> None:
 def retry(ids: tuple[str, ...], as_json: bool) -> None:
     """Run failed or cancelled tasks again, with fresh budgets: all of them or none."""
     with common.opened() as ctx:
-        why = "retried by an operator"
-        rows = _move(ctx, ids, "retried", lambda task_id: ctx.pool.requeue(task_id, "retry", why))
+        rows = operate.retry(ctx, ids)
     _say(rows, as_json)
 
 
@@ -333,91 +301,14 @@ def requeue(ids: tuple[str, ...], reason: str, as_json: bool) -> None:
     Running ones are taken from their workers, which are told; nothing is counted as a failure or a loss.
     """
     with common.opened() as ctx:
-        rows = _move(ctx, ids, "requeued", lambda task_id: ctx.pool.requeue(task_id, "requeue", reason))
+        rows = operate.requeue(ctx, ids, reason)
     _say(rows, as_json)
 
 
-def cancelled(ctx: common.Context, ids: Sequence[str], reason: str) -> list[dict[str, Any]]:
-    """Cancel tasks, all or none: ``id``, ``status``, ``was`` and ``worker`` of each.
-
-    Raises:
-        UsageError: One cannot; nothing was changed.
-    """
-    return _move(ctx, ids, "cancelled", lambda task_id: ctx.pool.cancel(task_id, reason))
-
-
-#: From which states a task can be moved.
-_FROM = {
-    "cancelled": ("queued", "deferred", "scheduled", "started"),
-    "retried": ("failed", "canceled"),
-    "requeued": ("started", "scheduled"),
-}
-#: What is to be said of a task that is in another.
-_INSTEAD = {
-    "queued": "it waits for a worker",
-    "deferred": "it waits for other tasks",
-    "scheduled": "it waits for its time (`coord requeue` ends that)",
-    "started": "it runs (`coord requeue` takes it back)",
-    "finished": "submit it anew",
-    "failed": "`coord retry` runs it again",
-    "canceled": "`coord retry` runs it again",
-}
-
-
-def _move(
-    ctx: common.Context, ids: Sequence[str], verb: str, act: Callable[[str], list[str]]
-) -> list[dict[str, Any]]:
-    """Move tasks, after a look whether all of them can be.
-
-    Raises:
-        UsageError: One cannot; nothing was changed. Or one could not be any more, after the look.
-    """
-    wanted = common.each(ids)
-    states = {each.id: each.status for each in view.tasks(ctx.connection, wanted)}
-    for task_id in wanted:
-        _check(task_id, states.get(task_id, ""), verb, "nothing was changed")
-    rows: list[dict[str, Any]] = []
-    for task_id in wanted:
-        reply = act(task_id)
-        if reply[0] == "no":
-            moved = f"{len(rows)} others were {verb}" if rows else "nothing was changed"
-            if reply[1].startswith("unique:"):
-                raise WrongState(f"task {task_id}: {reply[1][7:]} has its unique key now; {moved}")
-            if reply[1] == "started":
-                raise WrongState(
-                    f"task {task_id} runs in a plain rq worker, which coord cannot stop; {moved}"
-                )
-            _check(task_id, reply[1], verb, moved)
-        taken_from = reply[2] if reply[1] == model.Status.STARTED else ""
-        rows.append({"id": task_id, "status": reply[0], "was": reply[1], "worker": taken_from or None})
-    return rows
-
-
-def _check(task_id: str, status: str, verb: str, moved: str) -> None:
-    if not status:
-        raise UnknownTask(
-            f"there is no task {task_id!r} (it may have expired): `coord tasks` lists them; {moved}"
-        )
-    if status not in _FROM[verb]:
-        raise WrongState(
-            f"task {task_id} is {status} and cannot be {verb}: {_INSTEAD.get(status, '')}; {moved}"
-        )
-
-
-def _say(rows: list[dict[str, Any]], as_json: bool) -> None:
+def _say(rows: list[operate.Moved], as_json: bool) -> None:
     if as_json:
         common.dump(rows)
         return
     for row in rows:
-        taken = f", taken from {row['worker']}" if row["worker"] else ""
-        click.echo(common.clean(f"{row['id']} {row['status']} (was {row['was']}{taken})"))
-
-
-def _left_behind(connection: redis.Redis, ids: list[str]) -> list[str]:
-    """The tasks that wait for one of these, and are not among them."""
-    children: set[str] = set()
-    for task_id in ids:
-        raw: Any = connection.smembers(keys.key("dependents", task_id))
-        children |= {child.decode() for child in raw}
-    found = view.tasks(connection, sorted(children - set(ids)))
-    return [each.id for each in found if each.status == model.Status.DEFERRED]
+        taken = f", taken from {row.worker}" if row.worker else ""
+        click.echo(common.clean(f"{row.id} {row.status} (was {row.was}{taken})"))

@@ -9,11 +9,9 @@ import click
 
 from coordinator import completing
 from coordinator.commands import common
-from pool import clock, events, units
-from pool.errors import EXIT_FAILED, UnknownWorker, UsageError, WrongState
+from pool import clock, events, operate, units
+from pool.errors import EXIT_FAILED, UsageError
 
-#: So many messages may wait for one session.
-MOST = 32
 #: So much of standard input is read: more than any message may have.
 _LONGEST = 64 * 1024
 #: What became of a message.
@@ -38,10 +36,10 @@ def tell(target: str, text: str, wake: bool, wait: bool, timeout: float | None, 
         raise UsageError("--timeout goes with --wait")
     with common.opened() as ctx:
         last = events.newest(ctx.connection)
-        sent = send(ctx, target, _read() if text == "-" else text, wake)
-        told = _outcome(ctx, sent["message"], last, timeout) if wait else {}
+        sent = operate.tell(ctx, target, _read() if text == "-" else text, wake)
+        told = _outcome(ctx, sent.message, last, timeout) if wait else {}
     if as_json:
-        common.dump({**sent, **told})
+        common.dump({**vars(sent), **told})
     else:
         click.echo(common.clean(_line(sent, wake)))
         if told:
@@ -50,62 +48,12 @@ def tell(target: str, text: str, wake: bool, wait: bool, timeout: float | None, 
         raise SystemExit(EXIT_FAILED)
 
 
-def send(ctx: common.Context, target: str, text: str, wake: bool) -> dict[str, Any]:
-    """Send a message: ``message`` (its id), ``worker``, ``task``, ``state`` and what the worker ``holds``.
-
-    Raises:
-        UsageError: There is nobody to be told, or the text is none, or too long; nothing was sent.
-    """
-    text = _checked(text, ctx.settings.message_limit)
-    return _sent(target, ctx.pool.tell(target, text, wake, MOST))
-
-
 def _read() -> str:
     """Standard input, as far as it could be a message."""
     try:
         return sys.stdin.buffer.read(_LONGEST).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError("the message is not text (UTF-8); nothing was sent") from None
-
-
-def _checked(text: str, limit: int) -> str:
-    """The message, within its bound."""
-    try:
-        size = len(text.strip().encode())
-    except UnicodeError:
-        raise UsageError("the message is not text (UTF-8); nothing was sent") from None
-    if not size:
-        raise UsageError("the message is empty; nothing was sent")
-    if size > limit:
-        raise UsageError(
-            f"the message has more than {limit:,} bytes (setting message_limit); nothing was sent: "
-            "shorten it, or name a file in it"
-        )
-    return text.strip()
-
-
-def _sent(target: str, reply: list[str]) -> dict[str, Any]:
-    """What was sent to whom.
-
-    Raises:
-        UnknownWorker: There is neither such a worker nor such a task.
-        WrongState: The worker is gone, or no worker of the pool has the task.
-        UsageError: Too many messages wait already, or the worker's coord is too old.
-    """
-    verdict = reply[0]
-    if verdict == "unknown":
-        raise UnknownWorker(f"{target!r} is neither a live worker nor a task: `coord workers`, `coord tasks`")
-    if verdict == "gone":
-        raise WrongState(f"worker {target} is {reply[1]}: nothing was sent")
-    if verdict == "idle":
-        why = "runs in no session of the pool" if reply[1] == "started" else f"does not run, it is {reply[1]}"
-        raise WrongState(f"task {target} {why}: nothing was sent")
-    if verdict == "old":
-        raise WrongState(f"worker {reply[1]} runs an older coord, which hears no messages: nothing was sent")
-    if verdict == "full":
-        raise UsageError(f"{reply[2]} messages wait for worker {reply[1]} already: nothing was sent")
-    return {"message": reply[1], "worker": reply[2], "task": reply[3] or None, "state": reply[4],
-            "holds": reply[5] or None}  # fmt: skip
 
 
 def _outcome(ctx: common.Context, message: str, last: str, seconds: float | None) -> dict[str, Any]:
@@ -121,18 +69,16 @@ def _outcome(ctx: common.Context, message: str, last: str, seconds: float | None
                 return {"told": row["type"] == "told", "why": row["detail"].partition(": ")[2] or None}
 
 
-def _line(sent: dict[str, Any], wake: bool) -> str:
-    what = f"message {sent['message']} to {sent['worker']}"
-    if sent["holds"]:
-        return f"{what}, which has it with its next tool call (task {sent['holds']})"
-    if wake and sent["state"] == "waiting":
+def _line(sent: operate.Sent, wake: bool) -> str:
+    what = f"message {sent.message} to {sent.worker}"
+    if sent.holds:
+        return f"{what}, which has it with its next tool call (task {sent.holds})"
+    if wake and sent.state == "waiting":
         return f"{what}, which is woken for it"
     return f"{what}, which holds no task and has it with its next one" + ("" if wake else " (--wake: now)")
 
 
-def _ending(sent: dict[str, Any], told: dict[str, Any]) -> str:
+def _ending(sent: operate.Sent, told: dict[str, Any]) -> str:
     if told["told"]:
-        return f"{sent['worker']} has it"
-    return (
-        f"{sent['worker']} {'never got it' if told['told'] is False else 'has not got it yet'}: {told['why']}"
-    )
+        return f"{sent.worker} has it"
+    return f"{sent.worker} {'never got it' if told['told'] is False else 'has not got it yet'}: {told['why']}"

@@ -13,8 +13,7 @@ from rich.text import Text
 
 from coordinator import completing
 from coordinator.commands import common, live
-from pool import accounts, keys, model, units, view
-from pool.errors import UnknownWorker, UsageError
+from pool import accounts, listing, model, operate, units, view
 
 #: Rows on a terminal: ten thousand would take seconds to draw, and nobody reads them.
 _SHOWN = 200
@@ -100,7 +99,7 @@ def _picture(ctx: common.Context, limit: int | None, found: list[view.WorkerView
         parts += [Text(), workers_table(shown)]
     if rest:
         parts.append(common.cell(rest, "dim"))
-    rows = queue_rows(ctx)
+    rows = listing.queues(ctx.connection)
     if rows:
         parts += [Text(), queues_table(rows)]
     return Group(*parts)
@@ -158,7 +157,9 @@ def workers_table(found: list[view.WorkerView]) -> Table:
 @common.as_json
 def drain(names: tuple[str, ...], everyone: bool, undo: bool, as_json: bool) -> None:
     """Let workers finish their task and stop."""
-    _tuned(names, everyone, "draining", "" if undo else "1", as_json)
+    with common.opened() as ctx:
+        found = operate.drain(ctx, names, everyone, undo)
+    _tuned(found, {"draining": "" if undo else "1"}, "goes on" if undo else "drains", as_json)
 
 
 @click.command()
@@ -168,35 +169,19 @@ def drain(names: tuple[str, ...], everyone: bool, undo: bool, as_json: bool) -> 
 @common.as_json
 def idle(limit: float, names: tuple[str, ...], everyone: bool, as_json: bool) -> None:
     """Change how long workers may idle, at once: coord idle 30m WORKER."""
-    _tuned(names, everyone, "idle_limit", f"{limit:g}", as_json)
-
-
-def _tuned(names: tuple[str, ...], everyone: bool, field: str, value: str, as_json: bool) -> None:
-    if bool(names) == everyone:
-        raise UsageError("name workers, or give --all")
     with common.opened() as ctx:
-        live = {each.id for each in view.workers(ctx.connection, departed=False)}
-        for name in names:
-            if name not in live:
-                raise UnknownWorker(
-                    f"{name!r} is no live worker: `coord workers` lists them; nothing was changed"
-                )
-        rows = [
-            {"id": name, field: value, "task": ctx.pool.tune(name, field, value) or None}
-            for name in (sorted(live) if everyone else common.each(names))
-        ]
+        found = operate.idle(ctx, limit, names, everyone)
+    _tuned(found, {"idle_limit": f"{limit:g}"}, f"may idle for {units.span(limit)}", as_json)
+
+
+def _tuned(found: list[operate.Tuned], given: dict[str, str], what: str, as_json: bool) -> None:
     if as_json:
-        common.dump(rows)
+        common.dump([{"id": each.id, **given, "task": each.task} for each in found])
         return
-    if not rows:
+    if not found:
         click.echo("no workers")
-    for row in rows:
-        what = {"draining": "drains" if value else "goes on"}.get(
-            field, f"may idle for {units.span(float(value or 0))}"
-        )
-        click.echo(
-            f"{row['id']} {what}" + (f" (holds {row['task']})" if row["task"] and what == "drains" else "")
-        )
+    for each in found:
+        click.echo(f"{each.id} {what}" + (f" (holds {each.task})" if each.task and what == "drains" else ""))
 
 
 @click.command()
@@ -220,21 +205,15 @@ def resume(queue: str | None, everything: bool, as_json: bool) -> None:
 
 
 def _paused(queue: str | None, everything: bool, paused: bool, as_json: bool) -> None:
-    if (queue is None) != everything:
-        raise UsageError("name a queue, or give --all")
-    if queue is not None and not units.is_queue(queue):
-        raise UsageError(
-            f"{queue[:60]!r} is not a queue name: letters, digits, '.', '_' and '-', without a priority"
-        )
     with common.opened() as ctx:
-        changed = ctx.pool.pause("*" if everything else str(queue), paused)
-        rows = queue_rows(ctx)
+        done = (operate.pause if paused else operate.resume)(ctx, queue, everything)
+        rows = listing.queues(ctx.connection)
         known = {model.split_queue(name)[0] for name in view.queue_names(ctx.connection)}
     if as_json:
-        common.dump({"queue": queue, "paused": paused, "changed": changed})
+        common.dump(done)
         return
     word = "paused" if paused else "running"
-    click.echo(f"{'all queues' if everything else queue}: {word}" + ("" if changed else " (as before)"))
+    click.echo(f"{'all queues' if everything else queue}: {word}" + ("" if done.changed else " (as before)"))
     if queue is not None and queue not in known:
         common.warn(f"there is no queue {queue!r} yet")
     still = sorted({str(row["queue"]) for row in rows if row["paused"] and queue in (None, row["queue"])})
@@ -250,7 +229,7 @@ def _paused(queue: str | None, everything: bool, paused: bool, as_json: bool) ->
 def queues(as_json: bool) -> None:
     """Show queues: how many tasks wait, run, are scheduled; who serves them; whether they are paused."""
     with common.opened() as ctx:
-        rows = queue_rows(ctx)
+        rows = listing.queues(ctx.connection)
     if as_json:
         common.dump(rows)
     elif not rows:
@@ -261,41 +240,13 @@ def queues(as_json: bool) -> None:
         common.console.print(queues_table(rows))
 
 
-#: What is counted of a queue, and shown.
-_COUNTED = ("queued", "running", "scheduled", "deferred", "failed", "workers")
-
-
-def queue_rows(ctx: common.Context) -> list[dict[str, Any]]:
-    """Depths by queue and priority; a queue that is paused before its first task is there, too."""
-    raw: Any = ctx.connection.smembers("pool:paused")
-    paused = {name.decode() for name in raw}
-    known = view.queue_names(ctx.connection)
-    names = sorted({*known, *(paused - {model.split_queue(name)[0] for name in known})})
-    pipe = ctx.connection.pipeline(transaction=False)
-    for name in names:
-        pipe.llen(keys.key("queue", name))
-        for registry in ("started", "scheduled", "deferred", "failed"):
-            pipe.zcard(keys.key(registry, name))
-        pipe.scard(keys.key("workers_of", name))
-    pipe.exists(keys.templates()["suspended"])
-    *counts, suspended = pipe.execute()
-    rows: list[dict[str, Any]] = []
-    for index, name in enumerate(names):
-        base, priority = model.split_queue(name)
-        numbers = dict(zip(_COUNTED, counts[index * 6 : index * 6 + 6], strict=True))
-        rows.append(
-            {"queue": base, "priority": priority, **numbers, "paused": bool(suspended) or base in paused}
-        )
-    return rows
-
-
 def _queue_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]], str]:
     shown = [
         {"queue": model.rq_queue(row["queue"], row["priority"]), "state": "paused" if row["paused"] else "",
-         **{name: str(row[name]) for name in _COUNTED}}
+         **{name: str(row[name]) for name in listing.COUNTED}}
         for row in rows
     ]  # fmt: skip
-    return ["queue", *_COUNTED, "state"], shown, "state"
+    return ["queue", *listing.COUNTED, "state"], shown, "state"
 
 
 def queues_table(rows: list[dict[str, Any]]) -> Table:

@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 
 import redis
 
-from coordinator import submission
 from coordinator.doctor import guardian
 from coordinator.doctor.patient import Patient, Scope
 from pool import clock, connect, keys, model, process
 from pool.errors import CoordError
+from pool.operate import submission
 
 #: Databases that are tried, the last first; Redis has 16 unless told otherwise.
 _DATABASES = range(15, -1, -1)

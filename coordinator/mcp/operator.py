@@ -8,11 +8,9 @@ from typing import Annotated, Any, Literal
 from mcp.types import CallToolResult
 from pydantic import BaseModel, ConfigDict, Field
 
-from coordinator import submission
-from coordinator.commands import common, description, tell
-from coordinator.commands import tasks as tasks_command
+from coordinator.commands import common, description
 from coordinator.mcp import serve
-from pool import model, view
+from pool import listing, model, operate, view
 
 INSTRUCTIONS = (
     "A pool of Claude Code sessions fed from Redis. submit enqueues a task, which a session does; task "
@@ -201,13 +199,13 @@ def tools(server: serve.Server) -> None:
 def _submit(given: dict[str, Any]) -> CallToolResult:
     cwd = description.here()
     with common.opened() as ctx:
-        done = submission.submit(ctx.pool, ctx.settings, [model.parse_spec(given)], cwd)[0]
+        done = operate.submit(ctx.pool, ctx.settings, [model.parse_spec(given)], cwd)[0]
     return serve.answer(f"{done.id} is {done.status}", {"id": done.id, "status": done.status})
 
 
 def _tasks(status: str | None, queue: str, worker: str, limit: int) -> CallToolResult:
     with common.opened() as ctx:
-        found = tasks_command.listed(ctx.connection, status, queue, worker, limit)
+        found = listing.tasks(ctx.connection, status, queue, worker, limit)
     return _data({"tasks": [_shown(each) for each in found]})
 
 
@@ -231,14 +229,14 @@ def _workers() -> CallToolResult:
 
 def _cancel(task_id: str, reason: str) -> CallToolResult:
     with common.opened() as ctx:
-        (row,) = tasks_command.cancelled(ctx, [task_id], reason)
-    return serve.answer(f"{row['id']} is {row['status']}, it was {row['was']}", row)
+        (row,) = operate.cancel(ctx, [task_id], reason)
+    return serve.answer(f"{row.id} is {row.status}, it was {row.was}", vars(row))
 
 
 def _tell(target: str, text: str, wake: bool) -> CallToolResult:
     with common.opened() as ctx:
-        sent = tell.send(ctx, target, text, wake)
-    return serve.answer(f"message {sent['message']} to {sent['worker']}", sent)
+        sent = operate.tell(ctx, target, text, wake)
+    return serve.answer(f"message {sent.message} to {sent.worker}", vars(sent))
 
 
 def _shown(each: view.TaskView) -> dict[str, Any]:

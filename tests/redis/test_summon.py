@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import redis
 
-from coordinator import submission
 from pool import process
 from pool.claim import Caller
+from pool.operate import submission
 from pool.scripts import Pool
 
 Submit = Callable[..., str]
