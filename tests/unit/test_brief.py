@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from pool import brief, payload
@@ -83,6 +84,7 @@ def test_a_title_steers_no_terminal() -> None:
     assert line.startswith("Task t: a [31mb c xxx") and line.isprintable() and len(line) < 320
 
 
+@examples(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # (on a machine with much to do)
 @given(
     st.fixed_dictionaries(
         {}, optional={name: ODD for name in ("cwd", "context", "parents", "timeout", "check", "title")}
