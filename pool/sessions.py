@@ -5,11 +5,18 @@ The record is a hash, `pool:session:ID`. Who reads it, reads it here; `monitor/s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+import redis
+
 KEY = "pool:session:"
+#: All of them by the moment they were heard of last.
+INDEX = "pool:sessions"
+#: How many records one pipeline asks for.
+_PAGE = 500
 
 
 class State(StrEnum):
@@ -101,6 +108,24 @@ def from_hash(session_id: str, raw: dict[bytes, bytes]) -> Session:
         except ValueError:
             continue
     return Session(session_id, **values)
+
+
+def read(connection: redis.Redis, ids: Sequence[str]) -> list[Session]:
+    """The records of these ids that exist, in that order, in pipelines of bounded size."""
+    found: list[Session] = []
+    for first in range(0, len(ids), _PAGE):
+        page = ids[first : first + _PAGE]
+        pipe = connection.pipeline(transaction=False)
+        for session_id in page:
+            pipe.hgetall(KEY + session_id)
+        found += [from_hash(each, raw) for each, raw in zip(page, pipe.execute(), strict=True) if raw]
+    return found
+
+
+def every(connection: redis.Redis) -> list[Session]:
+    """All records, those heard of last first."""
+    raw: Any = connection.zrange(INDEX, 0, -1, desc=True)
+    return read(connection, [each.decode() for each in raw])
 
 
 _KINDS: dict[str, Any] = {"str": str, "int": int, "float": float, "State": State, "Confidence": Confidence}
