@@ -19,6 +19,7 @@ COUNTERS = {
     "submitted": "tasks made (or adopted from RQ's own API)",
     "failed": "tasks failed for good, dead letters included",
     "canceled": "tasks cancelled",
+    "poisoned": "of those that failed, tasks whose workers died too often",
     "lost": "claims whose worker died",
     "released": "claims handed back",
     "returned": "claims that came back uncounted: a hand-over that was cut off, a quota",
@@ -61,6 +62,7 @@ class QueueStats:
     finished: int = 0
     failed: int = 0
     canceled: int = 0
+    poisoned: int = 0
     lost: int = 0
     released: int = 0
     returned: int = 0

@@ -20,7 +20,7 @@ from pool.errors import UsageError
 _BLOCKS, _PLAIN = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 #: A picture of a window has at most so many columns.
 _BARS = 60
-_WENT = ("submitted", "claimed", "finished", "failed", "canceled", "retried")
+_WENT = ("submitted", "claimed", "finished", "failed", "poisoned", "canceled", "retried")
 _WRONG = ("lost", "released", "returned", "refused", "requeued")
 #: Shown to people even when they are 0.
 _ALWAYS = ("submitted", "claimed", "finished", "failed", "lost", "refused")
@@ -116,7 +116,7 @@ def _lines(each: stats_module.QueueStats, slot: int) -> list[tuple[str, Text]]:
     oldest = f" (the first for {short(each.oldest)})" if each.oldest is not None else ""
     found.append(("now", Text(f"{each.queued} waiting{oldest}, {each.running} running, {each.scheduled} "
                               f"scheduled, {each.deferred} deferred")))  # fmt: skip
-    found.append(("tasks", _counts(each, _WENT, {"failed": "red", "finished": "green"})))
+    found.append(("tasks", _counts(each, _WENT, {"failed": "red", "poisoned": "red", "finished": "green"})))
     found.append(("claims", _counts(each, _WRONG, {"lost": "red", "refused": "red"})))
     for name, of in (("waiting", each.waiting), ("running", each.running_time)):
         parts = (("median", of.median), ("90%", of.p90), ("99%", of.p99), ("max", of.max))

@@ -309,7 +309,7 @@ def _names() -> str:
         {"scores": ["pool:tasks", "pool:workers", "pool:departed", "pool:due", "pool:leases",
                     "pool:coordinators"],
          "sets": [known["queues"], known["workers"]],
-         "counters": ["pool:epoch", "pool:fence", "pool:events"],
+         "counters": ["pool:epoch", "pool:fence", "pool:events", "pool:totals", "pool:failures"],
          "own": [*own, "pool:process:{process}"], "job": known["job"], "bell": "pool:bell:{name}:",
          "execution": keys.templates()["execution"].replace("{}", "{name}", 1).replace("{}", "")}
     )  # fmt: skip

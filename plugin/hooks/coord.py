@@ -7807,6 +7807,8 @@ LUA['charge.lua'] = r'''-- include: base stats worker task
 -- Returns {'ok', '1' when a task was over its budget and failed, '1' when a day's budget is used up} or
 -- {'again'}: it was booked before.
 -- pool:cost:day:<date>     hash: `<what>=<name>:<measure>`, with what: all, account, queue, model, worker, kind
+-- pool:cost:total          hash: `<kind> <account> <model>:<measure>` since ever; of names beyond the first 500 the
+--                          model is `other`
 -- pool:cost:tasks          zset: tasks that have cost something, by the moment of the last booking
 -- pool:day                 hash: the date in the operators' time zone, and when it ends (today.lua)
 -- Invariant: each report is booked once. Requests without a task count as idle if nothing waits in the
@@ -7838,11 +7840,23 @@ local function nothing_waits()
   return true
 end
 
+local MOST_NAMES = 500
 local MEASURES = {'requests', 'input', 'output', 'read', 'write', 'nano', 'unpriced'}
 local function book(hash, prefix, amounts)
   for i, name in ipairs(MEASURES) do
     if amounts[i] ~= 0 then call('HINCRBY', hash, prefix .. name, whole(amounts[i])) end
   end
+end
+
+-- The prefix under which the three are counted since ever.
+local function counted_as(kind, model)
+  local prefix = kind .. ' ' .. account .. ' ' .. model .. ':'
+  if call('HGET', 'pool:cost:total', prefix .. 'requests') then return prefix end
+  if call('HINCRBY', 'pool:cost:total', 'names', 1) > MOST_NAMES then
+    prefix = kind .. ' ' .. account .. ' other:'
+  end
+  call('HINCRBY', 'pool:cost:total', prefix .. 'requests', 0)
+  return prefix
 end
 
 local function over_budget(id)
@@ -7886,6 +7900,7 @@ for i = 7, #ARGV, 8 do
     end
     if amounts[1] > 0 then call('HDEL', key, 'errors') end
   end
+  book('pool:cost:total', counted_as(kind, model), amounts)
   book(day, 'all=all:', amounts)
   book(day, 'account=' .. account .. ':', amounts)
   book(day, 'worker=' .. worker .. ':', amounts)
@@ -8832,7 +8847,8 @@ local function keep(id, registry, ttl, forever)
   end
 end
 
--- The task has failed for good. `b64` is RQ's exc_string: base64(zlib(text)).
+-- The task has failed for good: pool:failures, a capped stream, tells of it. `b64` is RQ's exc_string,
+-- base64(zlib(text)).
 local function bury(id, queue, text, b64, worker, token, started)
   local job = K.job(id)
   count(queue, 'failed')
@@ -8848,6 +8864,8 @@ local function bury(id, queue, text, b64, worker, token, started)
     fields[#fields + 1] = stamp(NOW)
   end
   call('XADD', K.results(id), 'MAXLEN', '~', 10, '*', unpack(fields))
+  call('XADD', 'pool:failures', 'MAXLEN', '~', 1000, '*', 'task', id, 'queue', queue, 'worker', worker or '',
+    'why', string.sub(text, 1, 500))
   free_unique(id)
   wake_dependents(id, 'failed')
   keep(id, K.failed(queue), ttl, -1)
@@ -8887,6 +8905,7 @@ local function lose_task(id, queue, why)
   local losses = call('HINCRBY', K.job(id), 'pool_losses', 1)
   count(queue, 'lost')
   if losses >= L.loss_limit then
+    count(queue, 'poisoned')
     bury(id, queue, L.poison_text, L.poison_b64, '', '', '')
     return 'failed'
   end
@@ -8983,6 +9002,7 @@ LUA['lib/worker.lua'] = r'''-- A worker's own keys:
 --   pool:call:<id>       list on which its keeper blocks between two beats: what must reach the session now
 --   pool:words:<id>      list of an operator's messages for the session, oldest first (tell.lua, told.lua)
 --   pool:account:<name>  hash: parked (until when) or stopped, why; '*' is every account; none: all is well
+--   pool:totals          hash: what happened since ever and belongs to no queue
 --   pool:due             zset: "account <name>", "park <worker>" and "grace <worker>" by the moment at which
 --                        each is over (thaw.lua)
 local RQ_WORKER_TTL = 480
@@ -9106,6 +9126,7 @@ local function depart(worker, state, why)
   pass_on(worker)
   if f[2] and f[2] ~= '' and state == 'dead' then call('DEL', 'pool:process:' .. f[2]) end
   set_state(worker, state, why)
+  call('HINCRBY', 'pool:totals', 'workers ' .. state, 1)
   drop_words(worker, 'the worker is ' .. state)
   call('HDEL', key, 'words', 'wake', 'words_by', 'words_until', 'words_given')
   call('HDEL', key, 'claim', 'token', 'claim_queue', 'draining', 'park_until', 'park_reason', 'parked_at',

@@ -7,6 +7,8 @@
 -- Returns {'ok', '1' when a task was over its budget and failed, '1' when a day's budget is used up} or
 -- {'again'}: it was booked before.
 -- pool:cost:day:<date>     hash: `<what>=<name>:<measure>`, with what: all, account, queue, model, worker, kind
+-- pool:cost:total          hash: `<kind> <account> <model>:<measure>` since ever; of names beyond the first 500 the
+--                          model is `other`
 -- pool:cost:tasks          zset: tasks that have cost something, by the moment of the last booking
 -- pool:day                 hash: the date in the operators' time zone, and when it ends (today.lua)
 -- Invariant: each report is booked once. Requests without a task count as idle if nothing waits in the
@@ -38,11 +40,23 @@ local function nothing_waits()
   return true
 end
 
+local MOST_NAMES = 500
 local MEASURES = {'requests', 'input', 'output', 'read', 'write', 'nano', 'unpriced'}
 local function book(hash, prefix, amounts)
   for i, name in ipairs(MEASURES) do
     if amounts[i] ~= 0 then call('HINCRBY', hash, prefix .. name, whole(amounts[i])) end
   end
+end
+
+-- The prefix under which the three are counted since ever.
+local function counted_as(kind, model)
+  local prefix = kind .. ' ' .. account .. ' ' .. model .. ':'
+  if call('HGET', 'pool:cost:total', prefix .. 'requests') then return prefix end
+  if call('HINCRBY', 'pool:cost:total', 'names', 1) > MOST_NAMES then
+    prefix = kind .. ' ' .. account .. ' other:'
+  end
+  call('HINCRBY', 'pool:cost:total', prefix .. 'requests', 0)
+  return prefix
 end
 
 local function over_budget(id)
@@ -86,6 +100,7 @@ for i = 7, #ARGV, 8 do
     end
     if amounts[1] > 0 then call('HDEL', key, 'errors') end
   end
+  book('pool:cost:total', counted_as(kind, model), amounts)
   book(day, 'all=all:', amounts)
   book(day, 'account=' .. account .. ':', amounts)
   book(day, 'worker=' .. worker .. ':', amounts)

@@ -28,10 +28,12 @@ LISTED = (
     Listed("pool:departed", "only ours", "workers that left, for a while"),
     Listed("pool:epoch", "only ours", "counter of registrations"),
     Listed("pool:events", "only ours", "every transition writes an event"),
+    Listed("pool:failures", "only ours", "tasks that failed for good, for notifications"),
     Listed("pool:fence", "only ours", "counter of claims"),
     Listed("pool:leases", "only ours", "deadlines of claims on the server's clock"),
     Listed("pool:stats:*", "only ours", "counters, and what they were by the minute and the hour"),
     Listed("pool:tasks", "only ours", "every task by the time it was made"),
+    Listed("pool:totals", "only ours", "counters that belong to no queue"),
     Listed("pool:worker:w", "only ours", "a worker's registration"),
     Listed("pool:workers", "only ours", "live workers"),
     # Fields of our own on a job's hash. RQ leaves unknown fields alone.

@@ -270,3 +270,39 @@ def test_a_disk_that_cannot_be_written_books_nothing(
     gone = local.Session(settings.home, "boot-1-2-2")
     assert usage.look(gone, pool, settings.model_dump(), str(path)) is False
     assert conn.keys("pool:cost:*") == []
+
+
+def total(conn: redis.Redis) -> dict[str, int]:
+    raw: Any = conn.hgetall("pool:cost:total")
+    return {name.decode(): int(value) for name, value in raw.items()}
+
+
+def test_what_was_used_since_ever_is_counted_by_kind_account_and_model(
+    pool: Pool, conn: redis.Redis, submit: Submit, register: Register, settings: Settings
+) -> None:
+    me, values = register("w1"), settings.model_dump()
+    held(pool, submit, me)
+    for number in range(3):
+        pool.charge(me, "s", number, [ONE.row()], values)
+    for key in conn.keys("pool:cost:day:*"):
+        conn.delete(key)  # as after cost_ttl
+    pool.charge(me, "s", 3, [ONE.row()], values)
+    found = total(conn)
+    assert found[f"task default {MODEL}:requests"] == 4
+    assert found[f"task default {MODEL}:nano"] == 4 * 1740000
+    assert found[f"task default {MODEL}:read"] == 12000
+
+
+def test_names_of_models_without_end_are_counted_as_other(
+    pool: Pool, conn: redis.Redis, submit: Submit, register: Register, settings: Settings
+) -> None:
+    me, values = register("w1"), settings.model_dump()
+    held(pool, submit, me)
+    for page in range(6):
+        rows = [usage.Used("t", f"model-{page}-{n}", 1, 1, 1, 0, 0, 5).row() for n in range(100)]
+        pool.charge(me, "s", page, rows, values)
+    found = total(conn)
+    assert found["task default other:requests"] == 100
+    assert sum(value for name, value in found.items() if name.endswith(":nano")) == 3000
+    pool.charge(me, "s", 9, [usage.Used("t", "model-0-1", 1, 1, 1, 0, 0, 5).row()], values)
+    assert total(conn)["task default model-0-1:requests"] == 2

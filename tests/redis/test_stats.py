@@ -69,8 +69,8 @@ def test_every_number_of_a_known_story(
         "queued": 1, "scheduled": 1,
     }  # fmt: skip
     assert numbers(conn, "b") == {
-        "submitted": 1, "claimed": 3, "retried": 1, "lost": 2, "refused": 2, "failed": 1, "requeued": 1,
-        "queued": 1,
+        "submitted": 1, "claimed": 3, "retried": 1, "lost": 2, "poisoned": 1, "refused": 2, "failed": 1,
+        "requeued": 1, "queued": 1,
     }  # fmt: skip
 
 

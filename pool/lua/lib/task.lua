@@ -171,7 +171,8 @@ local function keep(id, registry, ttl, forever)
   end
 end
 
--- The task has failed for good. `b64` is RQ's exc_string: base64(zlib(text)).
+-- The task has failed for good: pool:failures, a capped stream, tells of it. `b64` is RQ's exc_string,
+-- base64(zlib(text)).
 local function bury(id, queue, text, b64, worker, token, started)
   local job = K.job(id)
   count(queue, 'failed')
@@ -187,6 +188,8 @@ local function bury(id, queue, text, b64, worker, token, started)
     fields[#fields + 1] = stamp(NOW)
   end
   call('XADD', K.results(id), 'MAXLEN', '~', 10, '*', unpack(fields))
+  call('XADD', 'pool:failures', 'MAXLEN', '~', 1000, '*', 'task', id, 'queue', queue, 'worker', worker or '',
+    'why', string.sub(text, 1, 500))
   free_unique(id)
   wake_dependents(id, 'failed')
   keep(id, K.failed(queue), ttl, -1)
@@ -226,6 +229,7 @@ local function lose_task(id, queue, why)
   local losses = call('HINCRBY', K.job(id), 'pool_losses', 1)
   count(queue, 'lost')
   if losses >= L.loss_limit then
+    count(queue, 'poisoned')
     bury(id, queue, L.poison_text, L.poison_b64, '', '', '')
     return 'failed'
   end

@@ -8,6 +8,7 @@
 --   pool:call:<id>       list on which its keeper blocks between two beats: what must reach the session now
 --   pool:words:<id>      list of an operator's messages for the session, oldest first (tell.lua, told.lua)
 --   pool:account:<name>  hash: parked (until when) or stopped, why; '*' is every account; none: all is well
+--   pool:totals          hash: what happened since ever and belongs to no queue
 --   pool:due             zset: "account <name>", "park <worker>" and "grace <worker>" by the moment at which
 --                        each is over (thaw.lua)
 local RQ_WORKER_TTL = 480
@@ -131,6 +132,7 @@ local function depart(worker, state, why)
   pass_on(worker)
   if f[2] and f[2] ~= '' and state == 'dead' then call('DEL', 'pool:process:' .. f[2]) end
   set_state(worker, state, why)
+  call('HINCRBY', 'pool:totals', 'workers ' .. state, 1)
   drop_words(worker, 'the worker is ' .. state)
   call('HDEL', key, 'words', 'wake', 'words_by', 'words_until', 'words_given')
   call('HDEL', key, 'claim', 'token', 'claim_queue', 'draining', 'park_until', 'park_reason', 'parked_at',

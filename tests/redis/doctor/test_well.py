@@ -252,6 +252,7 @@ def test_a_pool_that_begins_there_meanwhile_stays(well: Well) -> None:
         b"pool:epoch",
         b"pool:fence",
         b"pool:events",
+        b"pool:totals",
     }
     assert left[(15, b"pool:tasks")][0] == [(b"theirs", 1.0)]
     assert left[(15, b"rq:queues")][0] == {b"rq:queue:theirs"}

@@ -32,8 +32,10 @@ _POOL = {
     "stats_hour": ("pool:stats:{}:hour:{}", "string"),
     "due": ("pool:due", "zset"), "charged": ("pool:charged:{}", "string"), "day": ("pool:day", "hash"),
     "cost_day": ("pool:cost:day:{}", "hash"), "cost_tasks": ("pool:cost:tasks", "zset"),
+    "cost_total": ("pool:cost:total", "hash"), "totals": ("pool:totals", "hash"),
     "account": ("pool:account:{}", "hash"), "accounts": ("pool:accounts", "set"),
-    "events": ("pool:events", ""), "dead_letters": ("pool:dead-letters", ""),
+    "events": ("pool:events", ""), "failures": ("pool:failures", ""),
+    "dead_letters": ("pool:dead-letters", ""),
 }  # fmt: skip
 
 _HOLE = r"([^:]+(?::high|:low)?)"
