@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 GRACE = 2.0
 #: Variables that a check does not get: what begins so, or has one of these words in its name.
 _OURS = ("ANTHROPIC_", "CLAUDE", "COORD_")
-_SECRET = (
+SECRET_NAMES = (
     "TOKEN",
     "SECRET",
     "PASSWORD",
@@ -44,7 +44,7 @@ def environment(environ: dict[str, str]) -> dict[str, str]:
     """The environment of a check: without logins, the pool's address, and who the session is."""
     return {
         name: value for name, value in environ.items()
-        if not name.upper().startswith(_OURS) and not any(word in name.upper() for word in _SECRET)
+        if not name.upper().startswith(_OURS) and not any(word in name.upper() for word in SECRET_NAMES)
     }  # fmt: skip
 
 

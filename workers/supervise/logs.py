@@ -15,9 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-#: A secret so short would be found everywhere.
-_SHORTEST = 8
-_HIDDEN = b"[redacted]"
+from pool import redact
 
 
 class Log:
@@ -27,7 +25,7 @@ class Log:
         self.path = folder / "logs" / "session.jsonl"
         self._size, self._files = size, files
         self._lock = threading.Lock()
-        self._secrets: list[bytes] = []
+        self._secrets = redact.Known()
         #: The session's process, and the task that it holds as far as is known.
         self.pid, self.task = 0, ""
         #: Why the last line could not be kept ('' if it could).
@@ -35,10 +33,7 @@ class Log:
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Never write these."""
-        found = {text.encode() for text in secrets if len(text) >= _SHORTEST}
-        # As they are, and as they stand in JSON.
-        found |= {json.dumps(text.decode())[1:-1].encode() for text in found}
-        self._secrets = sorted(found, key=len, reverse=True)
+        self._secrets = redact.Known(secrets)
 
     def record(self, line: bytes) -> None:
         """A line of the session's output."""
@@ -58,8 +53,7 @@ class Log:
     def _write(self, entry: dict[str, Any]) -> None:
         head = {"at": round(time.time(), 3), "pid": self.pid, "task": self.task}
         data = json.dumps({**head, **entry}, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-        for secret in self._secrets:
-            data = data.replace(secret, _HIDDEN)
+        data = self._secrets.data(data)
         with self._lock:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
