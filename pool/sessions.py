@@ -79,6 +79,17 @@ class Session:
     #: What it wants of a person, in a line ('' if nothing); until when it is parked.
     needs: str = ""
     until: float = 0.0
+    #: Facts that `monitor/states.py` goes by: ids of the tools and of the sub-agents that run, and what is
+    #: asked; 1 while a turn of it runs, while the pool holds it as a worker, while that one drains; when its
+    #: client said that it goes on under another id; the last entry of pool:events that counted.
+    calls: str = ""
+    helpers: str = ""
+    asks: str = ""
+    turn: int = 0
+    serves: int = 0
+    drains: int = 0
+    switches_at: float = 0.0
+    entry: str = ""
     #: The session (its `id`) in whose shell it was started, or from which it was forked.
     parent: str = ""
     model: str = ""
