@@ -52,6 +52,7 @@ COMMANDS = {
     "task": ("tasks", "Show one task."),
     "tasks": ("tasks", "List tasks."),
     "tell": ("tell", "Send a message to a working session."),
+    "top": ("top", "Show live what every session does, who needs you first."),
     "trigger": ("service", "Send a trigger: a message becomes a task."),
     "up": ("service", "Start the embedded Redis and the coordinator."),
     "versions": ("versions", "Show who runs which version; require a newer one."),

@@ -379,6 +379,11 @@ def workers(connection: redis.Redis, departed: bool = True) -> list[WorkerView]:
     return _workers(connection, [_text(raw) for raw in (*live, *gone)], now)
 
 
+def workers_of(connection: redis.Redis, ids: Sequence[str]) -> list[WorkerView]:
+    """Those of these workers that there are, by id."""
+    return _workers(connection, ids, server_time(connection)) if ids else []
+
+
 def barred_workers(connection: redis.Redis) -> list[WorkerView]:
     """Workers whose supervisor starts no session for them now, as workers in the state `broken`: by id."""
     now = server_time(connection)

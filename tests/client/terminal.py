@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from pathlib import Path
 class Terminal:
     """A program in a tmux server of its own."""
 
-    def __init__(self, argv: Sequence[str], cwd: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self, argv: Sequence[str], cwd: Path, env: dict[str, str], size: tuple[int, int] = (180, 50)
+    ) -> None:
         binary = shutil.which("tmux")
         if binary is None:
             raise RuntimeError("tmux is missing: sessions in a terminal need it (apt install tmux)")
@@ -24,7 +26,7 @@ class Terminal:
         self.folder = Path(tempfile.mkdtemp(prefix="coord-tmux-"))
         self._tmux = [binary, "-S", str(self.folder / "socket"), "-f", "/dev/null"]
         line = f"exec {shlex.join(argv)}"
-        self._run("new-session", "-d", "-x", "180", "-y", "50", "-c", str(cwd), line, env=env)
+        self._run("new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), "-c", str(cwd), line, env=env)
         self._run("set-option", "-g", "remain-on-exit", "on")
 
     def _run(self, *words: str, env: dict[str, str] | None = None) -> str:
@@ -42,19 +44,35 @@ class Terminal:
         """Whether the program has ended."""
         return self._run("display-message", "-p", "#{pane_dead}").strip() == "1"
 
-    def visible(self) -> str:
+    def visible(self, colours: bool = False) -> str:
         """What is on the screen."""
-        return self._run("capture-pane", "-p")
+        return self._run("capture-pane", "-p", *(["-e"] if colours else []))
+
+    def shown(self, pattern: str, seconds: float = 30.0) -> str:
+        """The visible screen, as soon as it shows the pattern."""
+        return self._await(self.visible, pattern, seconds)
+
+    def flag(self, name: str) -> str:
+        """What tmux knows of the pane: alternate_on, cursor_flag ..."""
+        return self._run("display-message", "-p", f"#{{{name}}}").strip()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the window another size."""
+        self._run("resize-window", "-x", str(columns), "-y", str(rows))
 
     def screen(self) -> str:
         """What is on the screen, and the lines that have left it."""
         return self._run("capture-pane", "-p", "-S", "-500")
 
     def wait(self, pattern: str, seconds: float = 30.0) -> str:
-        """The screen, as soon as it shows the pattern. (tmux gives no signal of a change.)"""
+        """The screen, as soon as it shows the pattern, and the lines that have left it."""
+        return self._await(self.screen, pattern, seconds)
+
+    def _await(self, look: Callable[[], str], pattern: str, seconds: float) -> str:
+        """What is there once it shows the pattern. (tmux gives no signal of a change.)"""
         end = time.monotonic() + seconds
         while True:
-            seen = self.screen()
+            seen = look()
             if re.search(pattern, seen):
                 return seen
             assert time.monotonic() < end, f"not on the screen within {seconds} s: {pattern}\n{seen}"
