@@ -36,6 +36,7 @@ COMMANDS = {
     "import": ("archive", "Make the tasks of an exported file."),
     "logs": ("logs", "Show what was said and done, by a worker or for a task."),
     "mcp": ("mcp", "Serve the pool's tools to an MCP client."),
+    "monitor": ("monitor", "Run the monitor: every session, in a browser."),
     "pause": ("workers", "Pause a queue, or all."),
     "purge": ("purge", "Delete tasks that ended long ago."),
     "queues": ("workers", "Show queues with their depths."),

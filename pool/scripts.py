@@ -253,6 +253,23 @@ class Pool:
         """Take the messages that wait for a session, or say that it has them (pool.words): told.lua."""
         return self.verdict("told", caller.worker, caller.epoch, what, taken, room)
 
+    # -- what the monitor sees ---------------------------------------------------------------------------
+
+    def observe(
+        self, session: str, revision: int, client: str, absorbed: tuple[str, int], fields: Sequence[str],
+        limits: tuple[int, int], changed: Sequence[str],
+    ) -> list[Any]:  # fmt: skip
+        """Change a session's record, if it is still what was stepped from; the raw reply: observe.lua.
+
+        ``absorbed``: the session that turned out to be this one, and its revision. ``fields``, for the event:
+        kind, state, worker, task, detail and the record as JSON.
+        """
+        return self.run("observe", session, revision, client, *absorbed, *fields, *limits, *changed)
+
+    def forget(self, session: str, revision: int, limit: int) -> bool:
+        """Forget a session, if nothing was seen of it since: forget.lua."""
+        return self.verdict("forget", session, revision, limit)[0] == "ok"
+
     # -- the claim -----------------------------------------------------------------------------------
 
     def claim(self, caller: Caller, ticket: str = "", wait: float = 0.0) -> Look:

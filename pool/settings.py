@@ -170,6 +170,27 @@ class Settings(BaseSettings):
     budget: Number = Field(0.0, ge=0, description="US dollars that one session may cost; 0: no limit")
     log_size: Size = Field(50 * 2**20, description="bytes of log that are kept of each supervised worker")
     log_files: Whole = Field(5, ge=2, le=100, description="files among which that log is divided")
+
+    monitor_enabled: Flag = Field(True, description="run the monitor with `coord up`")
+    monitor_host: str = Field("127.0.0.1", description="address at which the monitor listens")
+    monitor_port: Whole = Field(5050, ge=1, le=65535, description="port of the monitor")
+    monitor_url: str = Field("", description="where hooks report to; empty: the monitor on this machine")
+    monitor_fallback_polling: Flag = Field(
+        True, description="look at processes and the client's files for what hooks do not tell"
+    )
+    monitor_polling_interval: Duration = Field(
+        2.0, gt=0, description="time between two such looks while no hook is heard"
+    )
+    monitor_polling_interval_with_hooks: Duration = Field(
+        60.0, gt=0, description="time between two such looks while hooks are heard"
+    )
+    monitor_session_timeout: Duration = Field(
+        300.0, gt=0, description="hooks that are silent for so long are not relied on"
+    )
+    monitor_event_limit: Whole = Field(
+        20_000, ge=1, description="events of sessions kept in pool:events, beside the pool's own"
+    )
+
     played: Flag = Field(False, description="(demo) the worker's model is played by a script")
 
     @field_validator("queue", "queues")

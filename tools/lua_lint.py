@@ -66,7 +66,7 @@ def problems(path: Path, parts: dict[str, set[str]]) -> Iterator[str]:
             yield "it writes no event (every transition writes one)"
     else:
         # A part stands on the parts before it, in this order.
-        order = ["base", "stats", "worker", "task", "enqueue"]
+        order = ["base", "stats", "worker", "task", "enqueue", "observed"]
         for part in order[: order.index(path.stem)] if path.stem in order else []:
             included |= parts[part]
     yield from scopes(tree, GLOBALS | included, path.parent != FOLDER)

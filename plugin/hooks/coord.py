@@ -223,6 +223,15 @@ SETTINGS = {
         'max_turns': 'int',
         'message_limit': 'size',
         'model': 'str',
+        'monitor_enabled': 'bool',
+        'monitor_event_limit': 'int',
+        'monitor_fallback_polling': 'bool',
+        'monitor_host': 'str',
+        'monitor_polling_interval': 'duration',
+        'monitor_polling_interval_with_hooks': 'duration',
+        'monitor_port': 'int',
+        'monitor_session_timeout': 'duration',
+        'monitor_url': 'str',
         'permission_mode': 'str',
         'played': 'bool',
         'poll_wait': 'duration',
@@ -332,6 +341,15 @@ SETTINGS = {
         'max_turns': 0,
         'message_limit': 4096,
         'model': '',
+        'monitor_enabled': True,
+        'monitor_event_limit': 20000,
+        'monitor_fallback_polling': True,
+        'monitor_host': '127.0.0.1',
+        'monitor_polling_interval': 2.0,
+        'monitor_polling_interval_with_hooks': 60.0,
+        'monitor_port': 5050,
+        'monitor_session_timeout': 300.0,
+        'monitor_url': '',
         'permission_mode': '',
         'played': False,
         'poll_wait': 20.0,
@@ -4444,6 +4462,23 @@ class Pool:
         """Take the messages that wait for a session, or say that it has them (pool.words): told.lua."""
         return self.verdict("told", caller.worker, caller.epoch, what, taken, room)
 
+    # -- what the monitor sees ---------------------------------------------------------------------------
+
+    def observe(
+        self, session: str, revision: int, client: str, absorbed: tuple[str, int], fields: Sequence[str],
+        limits: tuple[int, int], changed: Sequence[str],
+    ) -> list[Any]:  # fmt: skip
+        """Change a session's record, if it is still what was stepped from; the raw reply: observe.lua.
+
+        ``absorbed``: the session that turned out to be this one, and its revision. ``fields``, for the event:
+        kind, state, worker, task, detail and the record as JSON.
+        """
+        return self.run("observe", session, revision, client, *absorbed, *fields, *limits, *changed)
+
+    def forget(self, session: str, revision: int, limit: int) -> bool:
+        """Forget a session, if nothing was seen of it since: forget.lua."""
+        return self.verdict("forget", session, revision, limit)[0] == "ok"
+
     # -- the claim -----------------------------------------------------------------------------------
 
     def claim(self, caller: Caller, ticket: str = "", wait: float = 0.0) -> Look:
@@ -8359,6 +8394,17 @@ event('floor', '', '', '', before .. ' to ' .. whole(floor))
 return {'ok', before}
 '''
 
+LUA['forget.lua'] = r'''-- include: base observed
+-- A session that ended long ago is forgotten, with its timeline.
+-- ARGV: 1 session, 2 the revision that was looked at, 3 entries of `session` that are kept in pool:events
+-- Returns {'ok'} or {'moved'}: something was seen of it since.
+-- Invariant: nothing of it stays but its entries in pool:events.
+if call('HGET', 'pool:session:' .. ARGV[1], 'revision') ~= ARGV[2] then return {'moved'} end
+drop_session(ARGV[1])
+session_event(tonumber(ARGV[3]), ARGV[1], 'forgotten', '', '', '', ARGV[1] .. ' forgotten', '')
+return {'ok'}
+'''
+
 LUA['hold.lua'] = r'''-- include: base
 -- Hold a schedule, so that it has no next tick: an operator pauses it, or the coordinator cannot read it.
 -- Or let it go on.
@@ -8630,6 +8676,40 @@ local function enqueue(r, index)
   count(queue, 'submitted')
   event('submitted', id, '', queue, status)
   return status
+end
+'''
+
+LUA['lib/observed.lua'] = r'''-- What the monitor keeps (pool/sessions.py):
+--   pool:session:<id>   hash: the record; `ids`: the client's ids that it had, newest last
+--   pool:session-ids    hash: session by the client's id; pool:sessions: zset by when they were heard of last
+--   pool:timeline:<id>  stream: what was seen of it
+--   pool:observed       list: the ids of its entries in pool:events, oldest first: beyond the limit they are
+--                       removed one by one, so that they push out none of the transitions' own
+local AT_ONCE = 100
+
+-- An entry of type `session` in pool:events; its id.
+local function session_event(limit, session, kind, state, worker, task, detail, record)
+  local id = call('XADD', 'pool:events', '*', 'type', 'session', 'task', task, 'worker', worker, 'queue', '',
+    'detail', detail, 'session', session, 'kind', kind, 'state', state, 'record', record)
+  local over = call('RPUSH', 'pool:observed', id) - limit
+  local old = {}
+  for i = 1, math.min(over, AT_ONCE) do old[i] = call('LPOP', 'pool:observed') end
+  if #old > 0 then call('XDEL', 'pool:events', unpack(old)) end
+  return id
+end
+
+-- Nothing of a session stays; the ids that its client had.
+local function drop_session(session)
+  local key, ids = 'pool:session:' .. session, {}
+  for id in string.gmatch(call('HGET', key, 'ids') or '', '[^ ]+') do
+    if call('HGET', 'pool:session-ids', id) == session then
+      call('HDEL', 'pool:session-ids', id)
+      ids[#ids + 1] = id
+    end
+  end
+  call('DEL', key, 'pool:timeline:' .. session)
+  call('ZREM', 'pool:sessions', session)
+  return ids
 end
 '''
 
@@ -9239,6 +9319,60 @@ touch(ARGV[1])
 set_state(ARGV[1], ARGV[3], ARGV[4])
 event('state', call('HGET', worker_key(ARGV[1]), 'claim') or '', ARGV[1], '', ARGV[3] .. ': ' .. ARGV[4])
 return {'ok'}
+'''
+
+LUA['observe.lua'] = r'''-- include: base observed
+-- Something was seen of a session: its record becomes what monitor/states.py made of it, unless it is not the
+-- record any more from which that was made.
+-- ARGV: 1 session, 2 revision that was stepped from ('0': there is none yet), 3 the client's id of the session
+-- ('' unknown), 4 session that turned out to be this one ('' none) and 5 its revision, 6 kind, 7 state,
+-- 8 worker, 9 task, 10 detail, 11 the whole record (JSON, for those who follow the events), 12 entries of
+-- `session` that are kept in pool:events, 13 the same in the session's own timeline, then field, value, ... of
+-- what is different now
+-- Returns {'ok', id of the entry} or {'moved', session, field, value, ...}: that is the record now, of another
+-- session when a new one's client is that one's (no fields: it is forgotten).
+-- Invariants: a record is never stepped from a stale one; one record for each of the client's ids.
+local session, client, other = ARGV[1], ARGV[3], ARGV[4]
+local key, limit = 'pool:session:' .. session, tonumber(ARGV[12])
+local IDS = 8
+
+local function moved(name)
+  return {'moved', name, unpack(call('HGETALL', 'pool:session:' .. name))}
+end
+
+local f = call('HMGET', key, 'revision', 'ids')
+if (f[1] or '0') ~= ARGV[2] then return moved(session) end
+if other ~= '' and call('HGET', 'pool:session:' .. other, 'revision') ~= ARGV[5] then return moved(other) end
+local owner = client ~= '' and call('HGET', 'pool:session-ids', client)
+if owner and owner ~= session and owner ~= other and ARGV[2] == '0' and ARGV[8] == '' then
+  return moved(owner)
+end
+
+local ids = {}
+for id in string.gmatch(f[2] or '', '[^ ]+') do ids[#ids + 1] = id end
+if other ~= '' then
+  for _, id in ipairs(drop_session(other)) do
+    if id ~= client then ids[#ids + 1] = id end
+    call('HSET', 'pool:session-ids', id, session)
+  end
+  session_event(limit, other, 'forgotten', '', '', '', other .. ' is ' .. session, '')
+end
+for i = 14, #ARGV, 2 do call('HSET', key, ARGV[i], ARGV[i + 1]) end
+if client ~= '' and (owner ~= session or #ids == 0) then
+  local kept = {}
+  for _, id in ipairs(ids) do
+    if id ~= client then kept[#kept + 1] = id end
+  end
+  kept[#kept + 1] = client
+  while #kept > IDS do call('HDEL', 'pool:session-ids', table.remove(kept, 1)) end
+  call('HSET', key, 'ids', table.concat(kept, ' '))
+  call('HSET', 'pool:session-ids', client, session)
+end
+call('ZADD', 'pool:sessions', stamp(NOW), session)
+local id = session_event(limit, session, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11])
+call('XADD', 'pool:timeline:' .. session, 'MAXLEN', '~', ARGV[13], id, 'kind', ARGV[6], 'state', ARGV[7],
+  'task', ARGV[9], 'detail', ARGV[10])
+return {'ok', id}
 '''
 
 LUA['park.lua'] = r'''-- include: base stats worker task

@@ -1,0 +1,51 @@
+"""The ASGI application: its state, and the list of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import redis
+from fastapi import APIRouter, FastAPI
+
+from monitor import intake, stream
+from monitor.hub import Hub
+from monitor.store import Store
+from pool import __version__, clock, connect
+from pool.settings import Settings
+
+#: Every part of the service, in the order in which paths are looked up.
+ROUTERS: list[APIRouter] = [intake.router, stream.router]
+
+
+class Monitor:
+    """What the endpoints share (``request.app.state.monitor``)."""
+
+    def __init__(self, settings: Settings, log: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.log = log
+        self.since = clock.wall()
+        #: For endpoints that read (plain `def`: they run in threads).
+        self.redis: redis.Redis = connect.client(settings)
+        self.store = Store(settings)
+        self.hub = Hub(settings, self.store, log)
+
+
+def create_app(settings: Settings, log: Callable[[str], None] = print) -> FastAPI:
+    """The application. It begins to listen to the pool when it is started, and raises RedisError then."""
+    monitor = Monitor(settings, log)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        monitor.hub.start()
+        try:
+            yield
+        finally:
+            monitor.hub.stop()
+
+    # (/docs is a page of our own: FastAPI's loads code from elsewhere.)
+    app = FastAPI(title="coord", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.monitor = monitor
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

@@ -1,0 +1,223 @@
+"""What happens, to all who listen: follows the stream of events, keeps the mirror, feeds subscribers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+
+from monitor.mirror import START, Mirror, entry
+from monitor.observer import Busy, Observer
+from monitor.signals import POOL_EVENTS
+from monitor.store import Store, attach
+from pool import connect, events
+from pool.sessions import Session
+from pool.settings import Settings
+
+#: Rows that a subscriber may be behind; then it is cut off, and comes back for them.
+BEHIND = 2000
+#: The stream is asked for so long at once, and Redis again so soon after a failure (seconds).
+_BLOCK, _AGAIN = 0.25, 0.25
+
+RESET = "reset"
+
+
+class Subscription:
+    """One listener's rows, as they come. It lives in the event loop."""
+
+    def __init__(self) -> None:
+        self.rows: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self.over = False
+
+    def put(self, row: dict[str, Any]) -> None:
+        """A row for it; cut off when it is too far behind."""
+        if self.over:
+            return
+        if self.rows.qsize() >= BEHIND:
+            self.end()
+        else:
+            self.rows.put_nowait(row)
+
+    def end(self) -> None:
+        """No more rows."""
+        self.over = True
+        self.rows.put_nowait(None)
+
+
+class Hub:
+    """The mirror of all sessions, and the feed of events."""
+
+    def __init__(self, settings: Settings, store: Store, log: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.store = store
+        self.mirror = Mirror()
+        self.observer = Observer(store, self.mirror, log)
+        self.log = log
+        #: The newest entry that was handed out; '' why Redis does not answer.
+        self.last = "0-0"
+        self.away = ""
+        self._reader = connect.client(settings, socket_timeout=_BLOCK + 4.0)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listeners: set[Subscription] = set()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="tail", daemon=True)
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """All sessions by id. A thread that walks over them takes ``mirror.all()``."""
+        return self.mirror.sessions
+
+    # -- its life --------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Load what Redis has, and follow from there; within the running event loop.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._load()
+        self.observer.start()
+        self._thread.start()
+
+    def close(self) -> None:
+        """End every subscription: the service ends. In the event loop."""
+        self._ending.set()
+        for listener in list(self._listeners):
+            listener.end()
+
+    def stop(self) -> None:
+        """End the threads."""
+        self._ending.set()
+        self.observer.stop()
+        self._thread.join(timeout=_BLOCK + 5.0)
+
+    def _load(self) -> None:
+        newest = events.newest(self._reader)
+        found, clients = self.store.load()
+        self.mirror.fill(found, clients, entry(newest) or START)
+        self.last = newest
+
+    # -- the tail (a thread of its own) -------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        last = self.last
+        while not self._ending.is_set():
+            try:
+                if self.away:
+                    last = self._return(last)
+                rows = events.after(self._reader, last, _BLOCK)
+            except redis.RedisError as error:
+                self._lost(error)
+                continue
+            if rows:
+                last = rows[-1]["id"]
+                self._take(rows)
+
+    def _lost(self, error: redis.RedisError) -> None:
+        if not self.away:
+            self.away = str(connect.trouble(self.settings, error))
+            self.log(self.away)
+        self._ending.wait(_AGAIN)
+
+    def _return(self, last: str) -> str:
+        """Redis answers again: go on where it was, unless that is not there any more."""
+        newest, oldest = events.newest(self._reader), self.store.oldest()
+        whole = (entry(newest) or START) >= (entry(last) or START) >= (entry(oldest) or START)
+        if not whole:
+            self._load()
+            last = self.last
+            self._hand_out([{"id": last, "type": RESET}])
+        self.away = ""
+        self.log("Redis is back" + ("" if whole else ": what it has now was read anew"))
+        return last
+
+    def _take(self, rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            if row.get("type") == "session":
+                self._mirror(row)
+        self._hand_out(rows)
+        for row in rows:
+            if row.get("type") in POOL_EVENTS and row.get("worker"):
+                try:
+                    self.observer.take(row)
+                except Busy:
+                    self.log(f"too busy to take {row['type']} of {row['worker']} into account")
+
+    def _mirror(self, row: dict[str, Any]) -> None:
+        place = entry(row["id"])
+        assert place is not None
+        if row.get("kind") == "forgotten":
+            self.mirror.drop(row.get("session", ""), place)
+            row.pop("record", None)
+            return
+        attach(row)
+        record = row["record"]
+        if record is not None:
+            self.mirror.put(Session(**record), place)
+
+    def _hand_out(self, rows: list[dict[str, Any]]) -> None:
+        loop = self._loop
+        assert loop is not None
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._spread, rows)
+
+    # -- subscribers (in the event loop) --------------------------------------------------------------------
+
+    def _spread(self, rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            for listener in self._listeners:
+                listener.put(row)
+        self.last = rows[-1]["id"]
+
+    @contextmanager
+    def listening(self) -> Iterator[Subscription]:
+        """A subscription to the rows that come from now on."""
+        made = Subscription()
+        if self._ending.is_set():
+            made.end()
+        self._listeners.add(made)
+        try:
+            yield made
+        finally:
+            self._listeners.discard(made)
+
+    async def subscribe(self, last: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Rows as they happen: those after ``last`` first, where that is given, none missing and none twice.
+
+        A row of type ``reset`` says that some after ``last`` are not there any more. It ends when the service
+        does, and where whoever listens falls behind (`BEHIND` rows): come again with the last row's id.
+
+        Raises:
+            redis.RedisError: Redis is away, and ``last`` was given.
+        """
+        with self.listening() as live:
+            begin = self.last
+            if last is not None:
+                async for old in self._replay(last, begin):
+                    yield old
+            done = entry(begin) or START
+            while (row := await live.rows.get()) is not None:
+                if row["type"] == RESET or (entry(row["id"]) or START) > done:
+                    yield row
+
+    async def _replay(self, last: str, until: str) -> AsyncIterator[dict[str, Any]]:
+        place = entry(last)
+        oldest = entry(await asyncio.to_thread(self.store.oldest)) or START
+        if place is None or place > (entry(until) or START) or START < place < oldest:
+            yield {"id": until, "type": RESET}
+            return
+        pages = self.store.between(last, until)
+        while (page := await asyncio.to_thread(next, pages, None)) is not None:
+            for row in page:
+                yield attach(row)
+
+
+def encode(row: dict[str, Any]) -> str:
+    """A row as JSON."""
+    return json.dumps(row, separators=(",", ":"), ensure_ascii=False)

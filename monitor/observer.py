@@ -1,0 +1,127 @@
+"""The one thread that changes records: signals are taken in their order, each from what the last has made."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+import redis
+
+from monitor import matching, states
+from monitor.mirror import Mirror, entry
+from monitor.signals import WITH_WORKER, Signal, from_pool
+from monitor.store import Moved, Store
+from pool import clock
+from pool.sessions import Session
+
+#: So many signals may wait; more are refused. (A session sends its next one when this has been answered.)
+WAITING = 5000
+#: A record that changes this often while it is being stepped is left as it is.
+_TRIES = 20
+#: After a failure, Redis counts as away for so long (seconds), so that nobody waits for it in vain.
+_AWAY = 0.25
+
+
+class Busy(Exception):
+    """More comes in than can be taken; try again in a moment."""
+
+
+class Observer:
+    """Takes signals: finds whose each is, steps that session's record, and writes it."""
+
+    def __init__(self, store: Store, mirror: Mirror, log: Callable[[str], None]) -> None:
+        self.store = store
+        self.mirror = mirror
+        self._log = log
+        self._jobs: queue.SimpleQueue[tuple[Signal | dict[str, Any], Future[Session | None]] | None]
+        self._jobs = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+        self._away_until = 0.0
+        self._away: redis.RedisError | None = None
+
+    def start(self) -> None:
+        """Begin to take signals."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take what was handed in, then end."""
+        self._jobs.put(None)
+        self._thread.join(timeout=5.0)
+
+    def take(self, signal: Signal | dict[str, Any]) -> Future[Session | None]:
+        """Hand in a signal, or a row of pool:events; what comes of it: the session's record.
+
+        (None: it says nothing about a session.) The future raises redis.RedisError when Redis is away.
+
+        Raises:
+            Busy: Too many wait.
+        """
+        if self._jobs.qsize() >= WAITING:
+            raise Busy(Busy.__doc__)
+        done: Future[Session | None] = Future()
+        self._jobs.put((signal, done))
+        return done
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            given, done = job
+            if not done.set_running_or_notify_cancel():
+                continue  # whoever asked has given up
+            try:
+                done.set_result(self._one(given))
+            except Exception as error:
+                if not isinstance(error, redis.RedisError):
+                    self._log(f"could not take a signal: {error!r}")
+                done.set_exception(error)
+
+    def _one(self, given: Signal | dict[str, Any]) -> Session | None:
+        if self._away is not None and clock.mono() < self._away_until:
+            raise self._away
+        try:
+            signal = given if isinstance(given, Signal) else self._of_pool(given)
+            found = self._observe(signal) if signal is not None else None
+        except redis.RedisError as error:
+            self._away, self._away_until = error, clock.mono() + _AWAY
+            raise
+        self._away = None
+        return found
+
+    def _of_pool(self, row: dict[str, Any]) -> Signal | None:
+        worker = str(row.get("worker", ""))
+        known = self.store.worker(worker) if row.get("type") in WITH_WORKER and worker else None
+        title = self.store.title(str(row["task"])) if row.get("type") == "claimed" else ""
+        return from_pool(row, known, title)
+
+    def _observe(self, signal: Signal) -> Session:
+        with self.mirror.lock:
+            index = self.mirror.index
+            known = matching.find(signal, index)
+            before = index.sessions[known] if known is not None else matching.new(signal, index)
+            absorbed = matching.absorbed(signal, index)
+        for _ in range(_TRIES):
+            start = matching.merge(signal.worker, absorbed, before) if absorbed is not None else before
+            after = states.step(start, signal)
+            if after == before and before.revision:
+                return before
+            after = replace(after, revision=start.revision + 1)
+            try:
+                at = self.store.observe(before, after, signal, absorbed)
+            except Moved as moved:
+                if absorbed is not None and moved.id == absorbed.id:
+                    absorbed = moved.session
+                elif moved.session is not None:
+                    before = moved.session
+                else:
+                    before = replace(before, revision=0)
+                continue
+            place = entry(at)
+            assert place is not None
+            if absorbed is not None:
+                self.mirror.drop(absorbed.id, place)
+            self.mirror.put(after, place)
+            return after
+        raise Busy(f"the record of {before.id} changes too fast")

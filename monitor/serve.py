@@ -1,0 +1,84 @@
+"""Runs the monitor until it is asked to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from monitor.app import create_app
+from pool.errors import UsageError
+from pool.settings import Settings
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, with signals handled by `serve`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens there: who connects from now on is served.
+
+    Raises:
+        UsageError: The address is in use, is none, or may not be used.
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind, proto)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(1024)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UsageError(f"{host}:{port} is in use: a monitor may run already (else: --port)") from None
+        raise UsageError(f"cannot listen at {host}:{port}: {error.strerror}") from None
+    return sock
+
+
+def serve(settings: Settings, log: Callable[[str], None], ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; ``ready`` is given the URL.
+
+    Raises:
+        UsageError: It cannot listen there.
+        redis.RedisError: Redis does not answer, at the start.
+    """
+    host, port = settings.monitor_host, settings.monitor_port
+    sock = bound(host, port)
+    try:
+        asyncio.run(_serve(settings, log, ready, sock))
+    finally:
+        sock.close()
+
+
+async def _serve(
+    settings: Settings, log: Callable[[str], None], ready: Callable[[str], None], sock: socket.socket
+) -> None:
+    app = create_app(settings, log)
+    hub = app.state.monitor.hub
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
+        timeout_graceful_shutdown=1, timeout_keep_alive=75,
+    )  # fmt: skip
+    server = Server(config)
+
+    def stop() -> None:
+        server.should_exit = True
+        hub.close()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    # (Not left to uvicorn, which would make a traceback of a Redis that does not answer.)
+    async with app.router.lifespan_context(app):
+        name = f"[{settings.monitor_host}]" if ":" in settings.monitor_host else settings.monitor_host
+        ready(f"http://{name}:{sock.getsockname()[1]}")
+        await server.serve(sockets=[sock])
