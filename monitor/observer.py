@@ -105,7 +105,7 @@ class Observer:
         for _ in range(_TRIES):
             start = matching.merge(signal.worker, absorbed, before) if absorbed is not None else before
             after = states.step(start, signal)
-            if after == before and before.revision:
+            if after is before and before.revision:
                 return before
             after = replace(after, revision=start.revision + 1)
             try:

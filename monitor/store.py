@@ -8,16 +8,14 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from monitor.signals import Signal
-from pool import connect, events
-from pool.sessions import KEY, Confidence, Session, State, from_hash, to_hash
+from pool import connect, events, sessions
+from pool.sessions import Confidence, Session, State, from_hash, to_hash
 from pool.settings import Settings
 
-SESSIONS, CLIENTS, TIMELINE, OBSERVED = (
-    "pool:sessions", "pool:session-ids", "pool:timeline:", "pool:observed",
-)  # fmt: skip
+CLIENTS, TIMELINE, OBSERVED = "pool:session-ids", "pool:timeline:", "pool:observed"
 #: Entries of a session's own timeline, about.
 TIMELINE_LIMIT = 200
-#: Records read in one round trip.
+#: Events read in one round trip.
 _PAGE = 500
 #: A hook waits for Redis no longer (seconds): a session waits for its hook.
 PATIENCE = 1.0
@@ -100,14 +98,7 @@ class Store:
 
     def load(self) -> tuple[list[Session], dict[str, str]]:
         """Every record, and their ids by the client's."""
-        found: list[Session] = []
-        ids: Any = self.connection.zrange(SESSIONS, 0, -1)
-        for first in range(0, len(ids), _PAGE):
-            page = [each.decode() for each in ids[first : first + _PAGE]]
-            pipe = self.connection.pipeline(transaction=False)
-            for name in page:
-                pipe.hgetall(KEY + name)
-            found += [from_hash(name, raw) for name, raw in zip(page, pipe.execute(), strict=True) if raw]
+        found = sessions.every(self.connection)
         clients: Any = self.connection.hgetall(CLIENTS)
         return found, {client.decode(): name.decode() for client, name in clients.items()}
 
