@@ -48,7 +48,8 @@ def step(session: Session, signal: Signal) -> Session:
         return session
     tools, asks = _lines(after.calls), _lines(after.asks)
     if not after.evidence:  # heard of for the first time, by something that says nothing about its state
-        after = _to(after, signal, after.state, _says(signal), Confidence.LIKELY)
+        sure = Confidence.STALE if after.confidence is Confidence.STALE else Confidence.LIKELY
+        after = _to(after, signal, after.state, _says(signal), sure)
     changed = after.state is not session.state or not session.since
     made = replace(
         after,
