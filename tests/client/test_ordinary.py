@@ -13,10 +13,8 @@ from tests.client import replies, startup, story
 from tests.client.api import Api
 from tests.client.client import Home
 
-#: A session may start so much later (seconds).
-SLOWER = 0.050
-#: Runs of each kind in one round, and rounds at most.
-RUNS, ROUNDS = 4, 5
+#: Runs of each kind. (How fast they start is measured, not tested: `python -m tests.client.startup`.)
+RUNS = 2
 
 
 @pytest.fixture
@@ -28,22 +26,14 @@ def places(settings: Settings, api: Api, tmp_path: Path) -> Iterator[dict[str, H
         home.close()
 
 
-def test_an_ordinary_session_never_waits_and_starts_as_fast(
+def test_an_ordinary_session_never_waits(
     api: Api, places: dict[str, Home], conn: redis.Redis, submit: Callable[..., str]
 ) -> None:
-    """The pool has work all the while. (The fastest runs are compared: load disturbs them least.)"""
+    """The pool has work all the while."""
     api.script(lambda request: replies.text("Word."))
     task = submit("Do it.")
     times = {kind: startup.Times() for kind in places}
-    slower = {}
-    for _ in range(ROUNDS):
-        startup.measure(places, RUNS, times)
-        fastest = {kind: min(each.start) for kind, each in times.items()}
-        slower = {kind: each - fastest["no hooks"] for kind, each in fastest.items()}
-        if max(slower.values()) <= SLOWER:
-            break
-    else:
-        pytest.fail(f"slower than 50 ms: {slower}")
+    startup.measure(places, RUNS, times)
     # Each had its one turn, and the pool never heard of it.
     assert api.count() == sum(len(each.start) for each in times.values())
     assert story.status(conn, task) == "queued" and not list(conn.scan_iter("pool:worker:*"))

@@ -27,11 +27,13 @@ class Breaker:
         self.reason = ""
         self._until = 0.0
         self._hopeless = False
+        #: One session tries again while it is open, and what became of it is not known yet.
+        self.trying = False
 
     def failed(self, reason: str, at_once: bool = False) -> float:
         """A session failed; the pause before the next. ``at_once``: trying again is no use, it opens now."""
         self.failures += 1
-        self.reason = reason
+        self.reason, self.trying = reason, False
         self._hopeless = self._hopeless or at_once
         if self.open:
             beyond = max(0, self.failures - (1 if self._hopeless else TOLERATED))
@@ -45,11 +47,17 @@ class Breaker:
     def went_well(self) -> None:
         """A session went well: closed."""
         self.failures, self.reason, self._until, self._hopeless = 0, "", 0.0, False
+        self.trying = False
 
     def tried(self) -> None:
         """A session is started. Of an open breaker no other is, before it is known what became of it."""
         if self.open:
-            self._until = self._now() + OPEN_LONGEST
+            self._until, self.trying = self._now() + OPEN_LONGEST, True
+
+    def untried(self) -> None:
+        """A session ended before its first turn: it has shown nothing."""
+        if self.trying:
+            self._until, self.trying = self._now(), False
 
     @property
     def open(self) -> bool:

@@ -112,9 +112,15 @@ class Slot:
 
     def wake(self) -> None:
         """A task waits for its session, which was kept ready: its first turn begins."""
-        if self.session is not None:
-            self.ready = self.member = False  # (it comes now, as a new one does)
-            self.session.send(PROMPT)
+        keep = self.keep
+        if self.session is None or keep is None:
+            return
+        note = "its first turn begins"
+        # It comes now, as a new one does: until its prompt is heard of, none is started for that task.
+        self.owner.ask(lambda: self._of_claim(lambda: self.owner.pool.note(keep.caller, "starting", note)))
+        self.owner.ask(lambda: keep.tend(True))
+        self.ready = self.member = False
+        self.session.send(PROMPT)
 
     def _rest(self, keep: Keep) -> None:
         """Its session sits at its input: known as one that waits, ended when it has waited long enough."""
@@ -328,7 +334,9 @@ class Slot:
             return
         if why:
             own.failed(self.kind, why, self._hopeless)
-        elif not untried:
+        elif untried:
+            own.untried(self.kind)
+        else:
             own.went_well(self.kind)
 
     def _learn(self, keep: Keep) -> None:

@@ -201,7 +201,8 @@ class Supervisor:
     def _wake_ready(self) -> None:
         """Let sessions that are kept ready begin, as far as tasks wait that they can take."""
         for slot in self.slots:
-            if not slot.idle_at_input or self.asked or self._breakers[""].left:
+            breaker = self._breakers[slot.kind]
+            if not slot.idle_at_input or self.asked or (breaker.left and not breaker.trying):
                 continue
             reply = self.ask(lambda slot=slot: self.summon(slot, "ready"))  # type: ignore[misc]
             if reply is not None and reply[0] == "off":
@@ -264,7 +265,9 @@ class Supervisor:
             self._breakers[kind].tried()
             self.say(slot.name, "starting a session" + (f" for task {task}" if task else ""))
             secrets = [value for name, value in environ.items() if name in credentials.SECRETS and value]
-            slot.begin(argv, environ, secrets, asked, ready=not task)
+            # A session costs its first turn, so it is told nothing before a task is its own: of two that are
+            # started for two tasks, the first may take both. What a task asks of its session is for it alone.
+            slot.begin(argv, environ, secrets, asked, ready=not kind)
         except (UsageError, OSError) as error:
             self.ask(lambda: self.summon(slot, "off"))
             self.failed(kind, str(error), False)
@@ -356,6 +359,10 @@ class Supervisor:
         """A session failed."""
         pause = self._breakers[kind].failed(why, hopeless)
         self.log(f"{why}: the next one not before {pause:.0f} s")
+
+    def untried(self, kind: str) -> None:
+        """A session ended before it was told anything."""
+        self._breakers[kind].untried()
 
     def went_well(self, kind: str) -> None:
         """A session went well."""
