@@ -60,6 +60,8 @@ def step(session: Session, signal: Signal) -> Session:
         agents=len(_lines(after.helpers)),
         needs=(asks[-1].partition(" ")[2] or "a person") if asks and after.state is State.NEEDS_YOU else "",
         until=after.until if after.state is State.PARKED else 0.0,
+        # (A late event, which may not move the state, must not make a dead one seem to go on.)
+        ended_at=after.ended_at or (session.ended_at or signal.at if after.state is State.DEAD else 0.0),
     )
     return session if made == session else replace(made, revision=session.revision + 1)
 
