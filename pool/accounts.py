@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,18 +49,26 @@ def read(connection: redis.Redis) -> list[AccountView]:
     parked = Counter(each.account for each in live if each.state == "parked")
     raw: Any = connection.smembers("pool:accounts")
     names = sorted({*counts, *(_text(name) for name in raw)})
-    pipe = connection.pipeline(transaction=False)
-    for name in names:
-        pipe.hgetall(f"pool:account:{name}")
     found = []
-    for name, fields in zip(names, pipe.execute(), strict=True):
-        account = _account(name, {_text(key): _text(value) for key, value in fields.items()}, now)
+    for account in states(connection, names, now):
+        name = account.name
         account.workers, account.parked = counts[name], parked[name]
         if name == ALL:
             account.workers, account.parked = len(live), sum(parked.values())
         if name != ALL or account.state != "ok":
             found.append(account)
     return found
+
+
+def states(connection: redis.Redis, names: Sequence[str], now: float) -> list[AccountView]:
+    """Each of these accounts as it stands, without a look at its workers (0, here)."""
+    pipe = connection.pipeline(transaction=False)
+    for name in names:
+        pipe.hgetall(f"pool:account:{name}")
+    return [
+        _account(name, {_text(key): _text(value) for key, value in fields.items()}, now)
+        for name, fields in zip(names, pipe.execute(), strict=True)
+    ]
 
 
 def barred(connection: redis.Redis) -> list[AccountView]:

@@ -107,6 +107,20 @@ def read(connection: redis.Redis, by: str, days: int, limit: int = 0) -> Report:
     return Report(by, dates[0], dates[-1], rows, total, idle)
 
 
+def since_ever(raw: dict[bytes, bytes]) -> dict[tuple[str, str, str], Cost]:
+    """The hash `pool:cost:total` by kind, account and model: amounts that only grow."""
+    found: dict[tuple[str, str, str], Cost] = {}
+    for key, value in raw.items():
+        label, _, measure = key.decode("utf-8", "replace").rpartition(":")
+        kind, _, rest = label.partition(" ")
+        account, _, model = rest.partition(" ")
+        if not model:
+            continue
+        cost = found.setdefault((kind, account, model), Cost(model))
+        _book(cost, measure, value)
+    return found
+
+
 def of_tasks(connection: redis.Redis, ids: Iterable[str]) -> list[Cost | None]:
     """What each task has cost since ever; None for one that has not cost anything, or is gone."""
     names = [f"pool_cost_{measure}" for measure in (*MEASURES, "nano")]
@@ -162,11 +176,15 @@ def _day(raw: dict[bytes, bytes]) -> dict[tuple[str, str], Cost]:
         label, _, measure = key.decode("utf-8", "replace").rpartition(":")
         what, _, name = label.partition("=")
         cost = found.setdefault((what, name), Cost(name))
-        if measure == "nano":
-            cost.usd += _whole(value) / _NANO
-        elif measure in MEASURES:
-            setattr(cost, MEASURES[measure], _whole(value))
+        _book(cost, measure, value)
     return found
+
+
+def _book(cost: Cost, measure: str, value: bytes) -> None:
+    if measure == "nano":
+        cost.usd += _whole(value) / _NANO
+    elif measure in MEASURES:
+        setattr(cost, MEASURES[measure], _whole(value))
 
 
 def _utc_date(now: float) -> str:

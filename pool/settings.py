@@ -193,6 +193,10 @@ class Settings(BaseSettings):
 
     played: Flag = Field(False, description="(demo) the worker's model is played by a script")
 
+    monitor_label_limit: Whole = Field(
+        50, ge=1, description="queues, accounts and models with a label of their own in GET /metrics"
+    )
+
     @field_validator("queue", "queues")
     @classmethod
     def _check_queues(cls, value: str | list[str]) -> str | list[str]:
