@@ -73,6 +73,8 @@ class Index:
 
 def find(signal: Signal, index: Index) -> str | None:
     """The id (ours) of the session that a signal is about; None where it is a new one (`new`)."""
+    if signal.id in index.sessions:
+        return signal.id
     if signal.worker:
         return signal.worker if signal.worker in index.sessions else None
     by_session = index.of_session(signal.session)
@@ -143,5 +145,7 @@ def _may_be(signal: Signal, known: Session) -> bool:
         return False
     if signal.host and known.host and signal.host != known.host:
         return False
-    awaits = known.switches_at and 0 <= signal.at - known.switches_at <= SWITCH
-    return not known.session or bool(awaits)
+    if not known.session:
+        return True
+    follows = signal.kind != "SessionStart" or signal.source in ("clear", "resume")
+    return follows and bool(known.switches_at) and 0 <= signal.at - known.switches_at <= SWITCH

@@ -6,13 +6,16 @@ one line of it, clipped and without secrets.
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pool import clock
+from pool import clock, redact
+from pool import process as processes
 
 #: Every lifecycle event of the client, as it writes them.
 EVENTS = (
@@ -42,13 +45,6 @@ LINE, NAME, PATH = 200, 200, 1024
 BELIEVED = 60.0
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
 _EVENT = re.compile(r"[A-Za-z]{1,60}")
-_SECRETS = re.compile(
-    r"(?i)(?:sk-[a-z0-9_-]{8,}|gh[pousr]_[a-z0-9]{16,}|xox[a-z]-[a-z0-9-]{8,}|AKIA[0-9A-Z]{12,}"
-    r"|eyJ[a-z0-9_-]{8,}\.[a-z0-9._-]+|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"
-    r"|(?<=bearer )\S+|(?<=basic )[a-z0-9+/=]{8,}"
-    r"|(?<![a-z0-9])([a-z0-9_-]*(?:password|passwd|secret|token|api[_-]?key|access[_-]?key)[a-z0-9_-]*"
-    r"['\"]?\s*[=: ]\s*)(?:'[^']*'|\"[^\"]*\"|\S+))"
-)
 
 
 @dataclass(frozen=True)
@@ -60,6 +56,8 @@ class Signal:
     #: "seen:alive", "seen:replaced", "seen:worker" from a look around.
     kind: str
     at: float
+    #: Our own name of the session, where that is known already.
+    id: str = ""
     #: The client's id of the session, and of the sub-agent that it is about.
     session: str = ""
     agent: str = ""
@@ -92,14 +90,16 @@ class Signal:
     detail: str = ""
     until: float = 0.0
     entry: str = ""
+    #: Since when a session's file says what it says.
+    since: float = 0.0
 
 
 def line(value: object, limit: int = LINE) -> str:
     """A text from outside on one line: no control characters, no secrets, clipped."""
     if not isinstance(value, str):
         return ""
-    text = " ".join("".join(c if c.isprintable() else " " for c in value[: 8 * limit]).split())
-    text = _SECRETS.sub(lambda found: f"{found[1] or ''}[redacted]", text)
+    text = "".join(c if c.isprintable() else " " for c in redact.cut(value, 4 * limit))
+    text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -110,7 +110,8 @@ def from_hook(
     """The signal in a hook's own JSON; `at` is when it came in.
 
     The process, where the sender knows it, is in the JSON itself, too: ``"coord": {"process", "pid", "host",
-    "ancestors"}``. What else is of the wrong kind is as if it were not there.
+    "ancestors", "at"}``; that `at` (when the hook began) counts if it is by this machine's clock. What is of
+    the wrong kind is as if it were not there.
 
     Raises:
         ValueError: It is no hook's JSON; one line says what is wrong.
@@ -125,17 +126,18 @@ def from_hook(
     above = above[:64] if isinstance(above, list) else []
     tool = _name(fields.get("tool_name"))
     running = fields.get("background_tasks")
+    process = process or _name(sender.get("process"))
     return Signal(
         kind=kind,
-        at=at,
-        session=_session(fields),
+        at=_moment(sender.get("at"), at) if process.startswith(_boot() + "-") else at,
+        session=session_id(fields.get("session_id")),
         agent=_name(fields.get("agent_id")),
-        process=process or _name(sender.get("process")),
+        process=process,
         ancestors=ancestors or tuple(_name(each) for each in above if _name(each)),
         pid=pid or _pid(sender.get("pid")),
-        host=host or _name(sender.get("host")),
-        cwd=_path(fields.get("new_cwd")) or _path(fields.get("cwd")),
-        transcript=_path(fields.get("transcript_path")),
+        host=_host(host or sender.get("host")),
+        cwd=path(fields.get("new_cwd")) or path(fields.get("cwd")),
+        transcript=path(fields.get("transcript_path")),
         tool=tool,
         tool_use_id=_name(fields.get("tool_use_id")),
         notification_type=_name(fields.get("notification_type")),
@@ -175,8 +177,14 @@ def from_short(payload: object, at: float, *, host: str = "") -> Signal:
             raise ValueError("timestamp is neither seconds since 1970 nor 2026-01-31T12:00:00Z") from None
     if stamp is not None and (isinstance(stamp, bool) or not isinstance(stamp, int | float)):
         raise ValueError("timestamp is neither seconds since 1970 nor 2026-01-31T12:00:00Z")
-    moment = float(stamp) if stamp is not None and at - BELIEVED <= stamp <= at else at
-    return Signal(kind=kind, at=moment, session=_session(fields), host=host, cwd=_path(fields.get("cwd")))
+    moment = _moment(stamp, at)
+    return Signal(
+        kind=kind,
+        at=moment,
+        session=session_id(fields.get("session_id")),
+        host=host,
+        cwd=path(fields.get("cwd")),
+    )
 
 
 def event_name(text: object) -> str:
@@ -215,7 +223,7 @@ def from_pool(
         session=detail if kind == "rebound" else known.get("session", ""),
         process=known.get("process", ""),
         pid=_pid(known.get("pid")),
-        host=known.get("host", ""),
+        host=_host(known.get("host")),
         cwd=known.get("cwd", ""),
         worker=name,
         task=str(row.get("task", "")),
@@ -236,7 +244,7 @@ def from_worker(worker: str, raw: Mapping[str, str], at: float) -> Signal:
         session=raw.get("session", ""),
         process=raw.get("process", ""),
         pid=_pid(raw.get("pid")),
-        host=raw.get("host", ""),
+        host=_host(raw.get("host")),
         cwd=raw.get("cwd", ""),
         source="draining" if raw.get("draining") else "",
         reason=raw.get("state", ""),
@@ -278,11 +286,21 @@ def _object(payload: object) -> Mapping[str, Any]:
     return payload
 
 
-def _session(fields: Mapping[str, Any]) -> str:
-    given = fields.get("session_id")
+def session_id(given: object) -> str:
+    """The client's id of a session, as it came from outside.
+
+    Raises:
+        ValueError: It is none; one line says so.
+    """
     if not isinstance(given, str) or not _SESSION.fullmatch(given):
         raise ValueError("session_id is missing or is none: letters, digits, '-', '_', '.' and ':'")
     return given
+
+
+@functools.cache
+def here() -> str:
+    """This machine's name, as hooks give theirs."""
+    return os.uname().nodename.split(".")[0]
 
 
 def _name(value: object) -> str:
@@ -292,14 +310,30 @@ def _name(value: object) -> str:
     return "".join(c if c.isprintable() and not c.isspace() else "_" for c in value[:NAME])
 
 
-def _path(value: object) -> str:
+def path(value: object) -> str:
+    """A file's path from outside: printable, clipped."""
     return "".join(c if c.isprintable() else "?" for c in value[:PATH]) if isinstance(value, str) else ""
+
+
+def _host(value: object) -> str:
+    return _name(value).split(".")[0]
 
 
 def _pid(value: object) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31 else 0
+
+
+def _moment(value: object, at: float) -> float:
+    """When the sender says that it was, if that may be."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and at - BELIEVED <= value <= at
+    return float(value) if known else at  # type: ignore[arg-type]
+
+
+@functools.cache
+def _boot() -> str:
+    return processes.boot_id()
 
 
 def _number(value: object) -> float:

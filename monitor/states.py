@@ -82,8 +82,8 @@ def _without(text: str, *keys: str) -> str:
     return "\n".join(each for each in _lines(text) if each.partition(" ")[0] not in keys)
 
 
-def _soft(asks: str) -> str:
-    """What is asked, less what was only concluded: that ends with the next thing the session does."""
+def _hard(asks: str) -> str:
+    """What is asked by a tool: what was only concluded ends with the next thing the session does."""
     return "\n".join(each for each in _lines(asks) if not each.startswith(("!", "~")))
 
 
@@ -121,7 +121,7 @@ def _to(
     return replace(session, state=state, evidence=evidence, evidence_at=at, confidence=confidence)
 
 
-def _active(session: Session, signal: Signal, evidence: str, **facts: str | int) -> Session:
+def _active(session: Session, signal: Signal, evidence: str, **facts: str | float) -> Session:
     after = replace(session, **facts)  # type: ignore[arg-type]
     return _to(after, signal, _at_work(after), evidence)
 
@@ -159,6 +159,13 @@ def _same_client(session: Session, signal: Signal) -> dict[str, str | int]:
     return {**known, "pid": signal.pid} if signal.pid else known
 
 
+def _filled(session: Session, signal: Signal) -> Session:
+    """Who the session is, as far as that was not known."""
+    said = _same_client(session, signal)
+    missing = {name: value for name, value in said.items() if not getattr(session, name)}
+    return replace(session, **missing) if missing else session  # type: ignore[arg-type]
+
+
 def _another_process(session: Session, signal: Signal) -> bool:
     return bool(signal.process) and bool(session.process) and signal.process != session.process
 
@@ -174,6 +181,7 @@ def _hook(session: Session, signal: Signal) -> Session:
         if not (_another_process(session, signal) or (signal.kind == "SessionStart" and not known)):
             return session  # what a dead process has said comes late
         session = _fresh(replace(session, serves=0, drains=0, task="", title=""))
+        session = replace(session, state=State.STARTING, evidence="")
     heard = replace(session, hooks_at=signal.at)
     if session.confidence is Confidence.STALE:
         heard = replace(heard, confidence=Confidence.LIKELY)
@@ -198,8 +206,12 @@ def _says(signal: Signal) -> str:
 
 
 def _late(session: Session, signal: Signal) -> Session:
-    """Of what came late, only the end of a tool or of a sub-agent still counts: it has ended all the same."""
-    if signal.kind not in _ENDS or session.state is State.DEAD:
+    """What came late says who it is, where that was not known; and a tool's end is its end all the same."""
+    if session.state is State.DEAD or session.ended_at:
+        return session
+    if not signal.agent:
+        session = _filled(session, signal)
+    if signal.kind not in _ENDS:
         return session
     if signal.agent:
         return replace(session, helpers=_without(session.helpers, signal.agent)) \
@@ -232,8 +244,8 @@ def _of_agent(session: Session, signal: Signal) -> Session:
 
 
 def _start(session: Session, signal: Signal) -> Session:
-    if signal.source == "compact":  # in the midst of a turn, or at the prompt
-        return _active(session, signal, _says(signal))
+    if signal.source == "compact" and session.evidence:  # in the midst of a turn, or at the prompt
+        return _compacted(session, signal)
     fresh = _fresh(session)
     if signal.source in ("clear", "resume") and not _another_process(session, signal) and session.serves:
         fresh = replace(fresh, started_at=session.started_at)  # the same worker goes on
@@ -241,12 +253,12 @@ def _start(session: Session, signal: Signal) -> Session:
 
 
 def _prompt(session: Session, signal: Signal) -> Session:
-    return _active(session, signal, _says(signal), turn=1, calls="", asks="", ended_at=0, switches_at=0)
+    return _active(session, signal, _says(signal), turn=1, calls="", asks="", ended_at=0.0, switches_at=0.0)
 
 
 def _tool_begins(session: Session, signal: Signal) -> Session:
     key = _call(signal)
-    asks = _soft(session.asks)
+    asks = _hard(session.asks)
     if signal.tool in QUESTIONS:
         asks = _with(asks, key, signal.message or signal.tool)
     after = replace(session, turn=1, calls=_with(session.calls, key, signal.tool), asks=asks, ended_at=0.0)
@@ -259,14 +271,14 @@ def _asks_permission(session: Session, signal: Signal) -> Session:
     running = [each.partition(" ") for each in _lines(session.calls)]
     keys = [key for key, _, tool in running if tool == signal.tool]
     key = keys[-1] if keys else _call(signal)
-    asks = _with(_soft(session.asks), key, signal.message or signal.tool)
+    asks = _with(_hard(session.asks), key, signal.message or signal.tool)
     return _active(session, signal, _says(signal), asks=asks)
 
 
 def _tool_ends(session: Session, signal: Signal) -> Session:
     key = _call(signal)
     calls = _without(session.calls, key)
-    asks = _without(_soft(session.asks), key, f"?{signal.tool}")
+    asks = _without(_hard(session.asks), key, f"?{signal.tool}")
     after = replace(session, calls=calls, asks=asks)
     if signal.kind == "PostToolUseFailure" and signal.interrupt:
         after = replace(after, calls="", asks=_of_agents(asks), turn=0)
@@ -407,7 +419,9 @@ def _pool(session: Session, signal: Signal) -> Session:
         return _active(known, signal, evidence, asks=asks)
     if kind in ("draining", "undrained"):
         after = replace(known, drains=int(kind == "draining"))
-        return _to(after, signal, _at_work(after), evidence) if session.state in _ACTIVITY else after
+        if after.drains == session.drains or session.state not in _ACTIVITY or session.state is State.STUCK:
+            return after
+        return _to(after, signal, _at_work(after), evidence)
     if kind == "left":
         return _to(replace(known, turn=0, calls=""), signal, State.INTERRUPTED, evidence)
     if kind in ("prompted", "reminded"):
@@ -446,12 +460,12 @@ def _departed(session: Session, signal: Signal, kind: str, evidence: str) -> Ses
 
 def _handed(session: Session, signal: Signal, evidence: str) -> Session:
     title = signal.title or (session.title if session.task == signal.task else "")
-    after = replace(session, task=signal.task, title=title, turn=1, asks=_soft(session.asks))
+    after = replace(session, task=signal.task, title=title, turn=1, asks=_hard(session.asks))
     return _to(after, signal, _at_work(after), evidence)
 
 
 def _task_ends(session: Session, signal: Signal, evidence: str) -> Session:
-    if session.task and signal.task != session.task:
+    if signal.task != session.task and (session.task or session.hooks_at):
         return session
     after = replace(session, task="", title="")
     if session.state not in _ACTIVITY:
@@ -484,11 +498,14 @@ def _seen(session: Session, signal: Signal) -> Session:
     if kind == "gone":
         return _gone(session, signal)
     if session.state is State.DEAD or session.ended_at:
-        if kind in ("busy", "idle", "waiting", "alive") and _another_process(session, signal):
-            session = _fresh(replace(session, serves=0, drains=0))
-            said = replace(session, **_same_client(session, signal))  # type: ignore[arg-type]
-            return _to(said, signal, State.STARTING, "another process has taken it up", Confidence.LIKELY)
-        return session
+        lives = kind in ("busy", "idle", "waiting", "alive") or (
+            kind == "worker" and signal.reason not in (State.STOPPED, State.DEAD)
+        )
+        if not (lives and _another_process(session, signal)):
+            return session
+        fresh = _fresh(replace(session, serves=0, drains=0))
+        fresh = replace(fresh, **_same_client(session, signal))  # type: ignore[arg-type]
+        return _to(fresh, signal, State.STARTING, "another process has taken it up", Confidence.LIKELY)
     if kind == "silent":
         return replace(session, confidence=Confidence.STALE)
     if kind == "lost":
@@ -499,15 +516,20 @@ def _seen(session: Session, signal: Signal) -> Session:
                    Confidence.LIKELY)  # fmt: skip
     if kind not in ("busy", "idle", "waiting", "alive", "stuck", "worker"):
         return session
-    said = replace(session, **_same_client(session, signal))  # type: ignore[arg-type]
+    said = _filled(session, signal)
     if said.confidence is Confidence.STALE:
         said = replace(said, confidence=Confidence.LIKELY)
     if kind == "worker":
         return _hash(said, signal)
-    if kind == "alive" or signal.at - max(session.evidence_at, session.hooks_at) <= GRACE:
+    if signal.session and signal.since > session.evidence_at:
+        said = replace(said, session=signal.session)  # /clear, of which no hook told
+    quiet = signal.at - max(session.evidence_at, session.hooks_at, signal.since) > GRACE
+    if kind == "alive" or not quiet:
         return said
     if kind == "stuck":
         return _stuck(said, signal)
+    if signal.since and signal.since <= session.evidence_at:
+        return said  # it has been so since before the last that was heard
     return _file(said, signal, kind)
 
 
@@ -521,7 +543,9 @@ def _gone(session: Session, signal: Signal) -> Session:
 
 
 def _stuck(session: Session, signal: Signal) -> Session:
-    if not session.task or session.calls or session.helpers or session.state in _REST:
+    if not session.task or session.calls or session.helpers or session.asks:
+        return session
+    if session.state not in (State.WORKING, State.INTERRUPTED, State.DRAINING, State.STARTING):
         return session
     return _to(session, signal, State.STUCK, signal.detail or "it holds a task and does nothing",
                Confidence.LIKELY)  # fmt: skip
@@ -546,9 +570,9 @@ def _file(session: Session, signal: Signal, kind: str) -> Session:
         return session
     if state is State.STARTING and session.serves:
         return session
+    if session.asks and not _hard(session.asks):
+        return session  # it waits at its prompt for a person, and that is known
     after = replace(session, turn=0, calls="", asks="")
-    if session.asks.startswith("!idle_prompt"):
-        return session  # idle, and it has said so
     if session.hooks_at and state is not State.STARTING:
         return _to(after, signal, State.INTERRUPTED, f"{evidence}, and no Stop hook was heard",
                    Confidence.LIKELY)  # fmt: skip
