@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hooks import bundle, files, jsontext, launcher, merge, template
+from hooks import bundle, files, jsontext, launcher, merge, monitor_template, template
+from pool import local
 from pool import settings as settings_module
 from pool.errors import CoordError, UsageError
 from pool.settings import Settings
@@ -66,18 +67,31 @@ def install(scope: str, settings: Settings, worker: bool = False, copy: bool = F
     here = merge.found(value)
     if merge.complete(value, here, wanted):
         return Outcome(str(path), copied or prepared, copy=_copy(path, copied))
-    backup = _backup(path)
-    base = NOTHING if text is None else merge.original(text, files.read(backup))
-    if not here.places:
-        _keep(backup, text)
-    files.write(path, merge.added(base, wanted.groups, worker))
+    done = _put(path, text, wanted.groups, worker, merge.only(here.reports, monitor_template.is_ours))
     if here.copy and not copy:
         _drop_copy(path)
-    return Outcome(str(path), True, backup=str(backup) if backup.exists() else "", copy=_copy(path, copied))
+    return done._replace(copy=_copy(path, copied))
 
 
-def uninstall(scope: str) -> Outcome:
-    """Take out what is ours, and only that.
+def install_reports(scope: str, settings: Settings, http: bool = False) -> Outcome:
+    """Install the hooks that report to the monitor, or replace them; those of workers stay as they are.
+
+    Raises:
+        UsageError: The settings file is not one; nothing was changed.
+        CoordError: The disk cannot be written.
+    """
+    path = settings_path(scope)
+    text = files.read(path)
+    here = merge.found(merge.parse(NOTHING if text is None else text, path, merge.REPORTS))
+    wanted = monitor_template.wanted(settings, http)
+    kept = _keep_token(settings, wanted.token_file)
+    if here.reports == wanted.groups:
+        return Outcome(str(path), kept)
+    return _put(path, text, merge.only(here.groups, template.is_ours), here.worker, wanted.groups)
+
+
+def uninstall(scope: str, workers: bool = True, reports: bool = True) -> Outcome:
+    """Take out what is ours, and only that: the hooks of workers, those that report to the monitor, or both.
 
     Raises:
         UsageError: The settings file is not one; nothing was changed.
@@ -86,11 +100,31 @@ def uninstall(scope: str) -> Outcome:
     path = settings_path(scope)
     text = files.read(path)
     here = merge.found(merge.parse(text, path)) if text is not None else None
-    if text is None or here is None or not here.places:
+    if text is None or here is None or not ((workers and here.groups) or (reports and here.reports)):
         return Outcome(str(path), False)
+    done = _put(
+        path,
+        text,
+        {} if workers else merge.only(here.groups, template.is_ours),
+        here.worker and not workers,
+        {} if reports else merge.only(here.reports, monitor_template.is_ours),
+    )
+    dropped = workers and here.copy and _drop_copy(path)
+    if scope != "user":
+        files.prune(path.parent)
+    return done._replace(copy=_copy(path, dropped))
+
+
+def _put(path: Path, text: str | None, workers: merge.Groups, worker: bool, reports: merge.Groups) -> Outcome:
+    """Write the file with these hooks of ours in it and no others; without any, as it was before them."""
     backup = _backup(path)
     kept = files.read(backup)
-    base = merge.original(text, kept)
+    base = NOTHING if text is None else merge.original(text, kept)
+    if workers or reports:
+        if text is None or not merge.found(jsontext.loads(text)).places:
+            _keep(backup, text)
+        files.write(path, merge.added(base, workers, worker, reports))
+        return Outcome(str(path), True, backup=str(backup) if backup.exists() else "")
     gone = kept is None and jsontext.loads(base) == {}
     if gone:
         files.remove(path)
@@ -98,10 +132,22 @@ def uninstall(scope: str) -> Outcome:
         files.write(path, base)
     if base == kept:
         files.remove(backup)
-    dropped = here.copy and _drop_copy(path)
-    if scope != "user":
-        files.prune(path.parent)
-    return Outcome(str(path), True, gone, str(backup) if backup.exists() else "", _copy(path, dropped))
+    return Outcome(str(path), True, gone, str(backup) if backup.exists() else "")
+
+
+def _keep_token(settings: Settings, path: str) -> bool:
+    """Put the token where the hooks read it, if the settings hold it themselves; whether it was not there."""
+    token = settings.monitor_hook_token
+    if not token or files.read(Path(path)) == token + "\n":
+        return False
+    files.write(Path(path), token + "\n", mode=0o600)
+    try:
+        local.ignore(settings.home)
+    except OSError as error:
+        raise CoordError(
+            f"{settings.home} cannot be written ({error.strerror}); no hook was installed"
+        ) from None
+    return True
 
 
 def prepare(settings: Settings, wanted: template.Wanted) -> bool:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hooks import jsontext, template
+from hooks import jsontext, monitor_template, template
 from pool.errors import UsageError
+
+Groups = dict[str, list[dict[str, Any]]]
 
 
 class Found(NamedTuple):
-    """What of ours a settings file holds."""
+    """What of ours a settings file holds: the hooks of workers, and those that report to the monitor."""
 
-    #: The matcher groups with a handler of ours, by event.
-    groups: dict[str, list[dict[str, Any]]]
-    #: Where each handler is.
+    #: The matcher groups with a worker's handler, by event.
+    groups: Groups
+    #: Where each handler of ours is, of either kind.
     places: list[jsontext.Path]
-    #: What the commands run, in the order of ``places``.
+    #: What the workers' commands run.
     parts: list[template.Parts]
+    #: The matcher groups with a handler that reports, by event, and what those handlers run.
+    reports: Groups
+    reporting: list[monitor_template.Parts]
 
     @property
     def worker(self) -> bool:
@@ -30,8 +36,13 @@ class Found(NamedTuple):
         return any(part.copy for part in self.parts)
 
 
-def parse(text: str, path: Path) -> dict[str, Any]:
-    """The settings in a file's text.
+#: The events whose lists must be lists: of a worker's hooks, and of those that report.
+WORKERS = tuple(spec.event for spec in template.SPECS)
+REPORTS = tuple(each.event for each in monitor_template.REPORTS)
+
+
+def parse(text: str, path: Path, events: tuple[str, ...] = WORKERS) -> dict[str, Any]:
+    """The settings in a file's text, into whose lists of these events hooks may go.
 
     Raises:
         UsageError: It is not JSON, or not what a settings file looks like.
@@ -42,7 +53,7 @@ def parse(text: str, path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} is not valid JSON ({error}): correct it first; nothing was changed"
         ) from None
-    wrong = _misshapen(value)
+    wrong = _misshapen(value, events)
     if wrong:
         raise UsageError(f"{path}: {wrong}: correct it first; nothing was changed")
     assert isinstance(value, dict)
@@ -51,29 +62,48 @@ def parse(text: str, path: Path) -> dict[str, Any]:
 
 def found(value: dict[str, Any]) -> Found:
     """What of ours a settings file's value holds."""
-    here = Found({}, [], [])
+    here = Found({}, [], [], {}, [])
     for event, groups in value.get("hooks", {}).items():
         for index, group in enumerate(groups if isinstance(groups, list) else []):
             handlers = group.get("hooks") if isinstance(group, dict) else None
-            ours = False
+            works = reports = False
             for number, handler in enumerate(handlers if isinstance(handlers, list) else []):
                 if template.is_ours(handler):
-                    ours = True
-                    here.places.append(("hooks", event, index, "hooks", number))
+                    works = True
                     here.parts.append(template.parts(handler["command"]))
-            if ours:
+                elif monitor_template.is_ours(handler):
+                    reports = True
+                    here.reporting.append(monitor_template.parts(handler))
+                else:
+                    continue
+                here.places.append(("hooks", event, index, "hooks", number))
+            if works:
                 here.groups.setdefault(event, []).append(group)
+            if reports:
+                here.reports.setdefault(event, []).append(group)
     return here
 
 
-def added(text: str, groups: dict[str, list[dict[str, Any]]], worker: bool) -> str:
+def only(groups: Groups, ours: Callable[[object], bool]) -> Groups:
+    """These groups without the handlers of others."""
+    return {
+        event: [{**group, "hooks": [each for each in group["hooks"] if ours(each)]} for group in each]
+        for event, each in groups.items()
+    }
+
+
+def added(text: str, groups: Groups, worker: bool, reports: Groups | None = None) -> str:
     """The text with these groups (and what a worker needs besides) at the ends of their lists."""
     value = jsontext.loads(text)
     text = _with_hooks(text, value, groups)
-    return _with_env(_with_rules(text, value), value) if worker else text
+    if worker:
+        text = _with_env(_with_rules(text, value), value)
+    return _with_hooks(text, jsontext.loads(text), reports) if reports else text
 
 
-def _with_hooks(text: str, value: dict[str, Any], groups: dict[str, list[dict[str, Any]]]) -> str:
+def _with_hooks(text: str, value: dict[str, Any], groups: Groups) -> str:
+    if not groups:
+        return text
     if "hooks" not in value:
         text = jsontext.insert(text, (), "hooks", groups)
     else:
@@ -135,21 +165,22 @@ def original(text: str, backup: str | None) -> str:
             raise ValueError
     except ValueError:
         return without(text, {})  # there was no file, or the backup is damaged
-    if backup is not None and added(backup, here.groups, here.worker) == text:
+    workers, reports = only(here.groups, template.is_ours), only(here.reports, monitor_template.is_ours)
+    if backup is not None and added(backup, workers, here.worker, reports) == text:
         return backup
     return without(text, before)
 
 
-def _misshapen(value: Any) -> str:
+def _misshapen(value: Any, events: tuple[str, ...] = WORKERS) -> str:
     """What is wrong with a settings file's value, as far as it concerns us."""
     if not isinstance(value, dict):
         return "it does not hold a JSON object"
     hooks, permissions = value.get("hooks", {}), value.get("permissions", {})
     if not isinstance(hooks, dict):
         return "hooks is not an object"
-    for spec in template.SPECS:
-        if not isinstance(hooks.get(spec.event, []), list):
-            return f"hooks.{spec.event} is not a list"
+    for event in events:
+        if not isinstance(hooks.get(event, []), list):
+            return f"hooks.{event} is not a list"
     if not isinstance(permissions, dict):
         return "permissions is not an object"
     if not isinstance(permissions.get("allow", []), list):

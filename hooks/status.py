@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hooks import bundle, cap, files, install, merge, template
+from hooks import bundle, cap, files, install, merge, monitor_status, template
 from pool import settings as settings_module
 from pool.errors import CoordError, UsageError
 from pool.settings import Settings
@@ -36,11 +36,14 @@ class ScopeStatus:
     compiled_state: str = ""
     #: What is wrong, a sentence each.
     problems: list[str] = field(default_factory=list)
+    #: The hooks that report to the monitor.
+    monitor: monitor_status.Reporting = field(default_factory=monitor_status.Reporting)
 
     @property
     def fine(self) -> bool:
-        """Installed, and nothing is wrong."""
-        return self.installed and not self.problems
+        """Something is installed, and nothing is wrong."""
+        there = self.installed or self.monitor.installed
+        return there and not (self.problems or self.monitor.problems)
 
 
 def look(scope: str, settings: Settings) -> ScopeStatus:
@@ -57,7 +60,10 @@ def look(scope: str, settings: Settings) -> ScopeStatus:
         seen.problems.append(str(error).removesuffix("; nothing was changed"))
         return seen
     here = merge.found(value)
-    if not here.places:
+    seen.monitor = monitor_status.look(here, settings)
+    if here.places and value.get("disableAllHooks"):
+        seen.problems.append("disableAllHooks is set: the client runs no hook at all")
+    if not here.groups:
         return seen
     seen.installed, seen.worker, seen.copy = True, here.worker, here.copy
     if here.copy:
@@ -76,14 +82,14 @@ def look(scope: str, settings: Settings) -> ScopeStatus:
                 f"{missing[0]} is missing in env: a worker stops after {cap.DEFAULT} tasks in a row that "
                 "need no tool: install again"
             )
-    if value.get("disableAllHooks"):
-        seen.problems.append("disableAllHooks is set: the client runs no hook at all")
     return seen
 
 
 def fine(seen: list[ScopeStatus]) -> bool:
     """Whether hooks are installed somewhere, and nothing is wrong with any that are."""
-    return any(each.installed for each in seen) and not any(each.problems for each in seen)
+    return any(each.fine for each in seen) and not any(
+        each.problems or each.monitor.problems for each in seen
+    )
 
 
 def _copy(seen: ScopeStatus, path: Path, settings: Settings) -> None:

@@ -190,6 +190,8 @@ class Settings(BaseSettings):
     monitor_event_limit: Whole = Field(
         20_000, ge=1, description="events of sessions kept in pool:events, beside the pool's own"
     )
+    monitor_hook_token: str = Field("", description="token with which hooks of other machines report")
+    monitor_hook_token_file: File = Field("", description="file that holds it; it may be changed")
 
     played: Flag = Field(False, description="(demo) the worker's model is played by a script")
 

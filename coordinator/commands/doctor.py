@@ -135,7 +135,7 @@ def _scope(name: str, settings: Settings) -> Scope:
     whole = seen.interpreter_there and seen.files_there and (here.copy or _readable(seen.compiled))
     return Scope(
         name, seen.path, value, seen.installed, seen.worker, seen.copy, seen.interpreter, whole, problems,
-        commands,
+        commands, ", ".join(seen.monitor.urls), tuple(seen.monitor.problems),
     )  # fmt: skip
 
 

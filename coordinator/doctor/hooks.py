@@ -44,6 +44,10 @@ def installed(patient: Patient) -> Iterator[Finding]:
                 else "sessions with COORD_WORKER=1 are workers"
             )
             yield ok(f"{scope.path}: {who}")
+        if scope.monitor_problems:
+            yield warning(f"{scope.path}: {'; '.join(scope.monitor_problems)}", scope.install_monitor)
+        elif scope.monitor:
+            yield ok(f"{scope.path}: sessions report to the monitor at {scope.monitor}")
     plugin = _plugin(patient)
     if plugin:
         yield ok(

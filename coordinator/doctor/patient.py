@@ -41,6 +41,9 @@ class Scope:
     problems: tuple[str, ...] = ()
     #: Event -> commands of ours.
     commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Where the monitor's hooks report to ('' there are none), and what is wrong with them.
+    monitor: str = ""
+    monitor_problems: tuple[str, ...] = ()
 
     @property
     def install(self) -> str:
@@ -48,6 +51,11 @@ class Scope:
         options = f" --scope {self.name}" if self.name != "project" else ""
         options += " --worker" if self.worker else ""
         return f"coord hooks install{options}{' --copy' if self.copy else ''}"
+
+    @property
+    def install_monitor(self) -> str:
+        """The command that installs the monitor's hooks (again)."""
+        return "coord hooks install --monitor" + (f" --scope {self.name}" if self.name != "project" else "")
 
 
 @dataclass

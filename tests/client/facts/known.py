@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.client.facts import course, endings, errors, options, stops, streams, terminals
+from tests.client.facts import course, endings, errors, options, reports, stops, streams, terminals
 from tests.client.facts.fact import EXPERIMENTS, Experiment, Fact, Seen
 
 FILE = Path(__file__).with_name("expected.json")
 #: Expected of what that version does now so, now otherwise (its end comes first, or its hook).
 VARIES = "varies"
 #: All of them (the modules register what they observe).
-MODULES = (stops, endings, course, errors, streams, options, terminals)
+MODULES = (stops, endings, course, errors, streams, options, terminals, reports)
 
 
 def experiments(names: tuple[str, ...] = ()) -> list[Experiment]:
