@@ -12,8 +12,14 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from monitor.app import create_app
+from monitor.presence import Presence
+from pool import monitors
 from pool.errors import UsageError
 from pool.settings import Settings
+
+
+class InUse(UsageError):
+    """Raised when somebody else listens at an address."""
 
 
 class Server(uvicorn.Server):
@@ -29,30 +35,44 @@ def bound(host: str, port: int) -> socket.socket:
     """A socket that listens there: who connects from now on is served.
 
     Raises:
-        UsageError: The address is in use, is none, or may not be used.
+        InUse: Somebody else listens there.
+        UsageError: It is no address, or may not be used.
     """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         sock = socket.socket(family, kind, proto)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(1024)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen(1024)
+        except OSError:
+            sock.close()
+            raise
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise UsageError(f"{host}:{port} is in use: a monitor may run already (else: --port)") from None
+            raise InUse(f"{host}:{port} is in use: a monitor may run already (else: --port)") from None
         raise UsageError(f"cannot listen at {host}:{port}: {error.strerror}") from None
     return sock
 
 
-def serve(settings: Settings, log: Callable[[str], None], ready: Callable[[str], None]) -> None:
+def serve(
+    settings: Settings, log: Callable[[str], None], ready: Callable[[str], None], elsewhere: bool = False
+) -> None:
     """Serve until SIGTERM or SIGINT; ``ready`` is given the URL.
+
+    ``elsewhere``: take any port that is free, if the one in the settings is in use.
 
     Raises:
         UsageError: It cannot listen there.
         redis.RedisError: Redis does not answer, at the start.
     """
     host, port = settings.monitor_host, settings.monitor_port
-    sock = bound(host, port)
+    try:
+        sock = bound(host, port)
+    except InUse:
+        if not elsewhere:
+            raise
+        sock = bound(host, 0)
     try:
         asyncio.run(_serve(settings, log, ready, sock))
     finally:
@@ -80,5 +100,23 @@ async def _serve(
     # (Not left to uvicorn, which would make a traceback of a Redis that does not answer.)
     async with app.router.lifespan_context(app):
         name = f"[{settings.monitor_host}]" if ":" in settings.monitor_host else settings.monitor_host
-        ready(f"http://{name}:{sock.getsockname()[1]}")
-        await server.serve(sockets=[sock])
+        port = sock.getsockname()[1]
+        url = f"http://{name}:{port}"
+        with present(settings, log, url, port):
+            ready(url)
+            await server.serve(sockets=[sock])
+
+
+@contextlib.contextmanager
+def present(settings: Settings, log: Callable[[str], None], url: str, port: int) -> Iterator[None]:
+    """Let others know of this monitor: those of this HOME, and all that use this Redis."""
+    try:
+        monitors.note(settings.home, url, port)
+    except OSError as error:
+        log(f"{settings.home} cannot be written ({error.strerror}): hooks will not find this port there")
+    presence = Presence(settings, url)
+    presence.begin()
+    try:
+        yield
+    finally:
+        presence.end()

@@ -270,6 +270,10 @@ class Pool:
         """Forget a session, if nothing was seen of it since: forget.lua."""
         return self.verdict("forget", session, revision, limit)[0] == "ok"
 
+    def attend(self, token: str, seconds: float, release: str, url: str) -> None:
+        """Say that a monitor runs, and where (for 0 seconds: that it has ended): attend.lua."""
+        self.verdict("attend", token, seconds, release, url)
+
     # -- the claim -----------------------------------------------------------------------------------
 
     def claim(self, caller: Caller, ticket: str = "", wait: float = 0.0) -> Look:

@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from pool import accounts, events, keys, model, sessions, stats, view
+from pool import accounts, events, keys, model, monitors, sessions, stats, view
 from pool.sessions import Confidence, Session
 from pool.view import WorkerView
 
@@ -239,10 +239,10 @@ class Reader:
         connection = self.connection
         pipe = connection.pipeline(transaction=False)
         pipe.exists("pool:leader")
-        pipe.zcount("pool:monitors", view.server_time(connection), "+inf")
+        pipe.zcount(monitors.KEY, view.server_time(connection), "+inf")
         pipe.smembers("pool:paused")
         pipe.exists(keys.templates()["suspended"])
-        led, monitors, names, suspended = pipe.execute()
+        led, watching, names, suspended = pipe.execute()
         paused = {name.decode() for name in names}
         found = stats.read(connection, WINDOW)
         self._queues = tuple(
@@ -252,5 +252,5 @@ class Reader:
             )
             for each in found.queues
         )  # fmt: skip
-        self._led, self._monitored = bool(led), bool(monitors)
+        self._led, self._monitored = bool(led), bool(watching)
         self._next_queues, self._behind = time.monotonic() + _APART, False

@@ -4485,6 +4485,10 @@ class Pool:
         """Forget a session, if nothing was seen of it since: forget.lua."""
         return self.verdict("forget", session, revision, limit)[0] == "ok"
 
+    def attend(self, token: str, seconds: float, release: str, url: str) -> None:
+        """Say that a monitor runs, and where (for 0 seconds: that it has ended): attend.lua."""
+        self.verdict("attend", token, seconds, release, url)
+
     # -- the claim -----------------------------------------------------------------------------------
 
     def claim(self, caller: Caller, ticket: str = "", wait: float = 0.0) -> Look:
@@ -7770,6 +7774,21 @@ if due ~= known then
 end
 if me ~= '' then rest_myself(spread(me, due), 'account') end
 return {'ok', account, due == 0 and '0' or stamp(due), count, given_back, 0}
+'''
+
+LUA['attend.lua'] = r'''-- include: base
+-- A monitor says that it runs, and where; it is believed for a while. Several may run.
+-- ARGV: 1 its token, 2 seconds for which it is believed (0: it has ended), 3 its release, 4 its URL
+-- Returns {'ok', how many monitors run}.
+-- pool:monitors: "<token> <release> <url>" by the moment until which it is believed.
+local me, seconds = ARGV[1] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4], tonumber(ARGV[2])
+call('ZREMRANGEBYSCORE', 'pool:monitors', '-inf', stamp(NOW))
+if seconds > 0 then
+  if call('ZADD', 'pool:monitors', stamp(NOW + seconds), me) == 1 then event('monitored', '', '', '', ARGV[4]) end
+elseif call('ZREM', 'pool:monitors', me) == 1 then
+  event('unmonitored', '', '', '', ARGV[4])
+end
+return {'ok', whole(call('ZCARD', 'pool:monitors'))}
 '''
 
 LUA['beat.lua'] = r'''-- include: base stats worker task

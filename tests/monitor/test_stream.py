@@ -49,8 +49,12 @@ def test_after_a_break_nothing_is_missing_and_nothing_comes_twice(
     later = again.stream(last=last)
     for number in range(10, 15):
         again.hook("UserPromptSubmit", f"s{number}")
-    later.until(lambda event: event["data"]["record"]["session"] == "s14")
-    heard = [event["data"]["record"]["session"] for event in stream.seen + later.seen]
+    later.until(lambda event: event["event"] == "session" and event["data"]["record"]["session"] == "s14")
+    heard = [
+        event["data"]["record"]["session"]
+        for event in stream.seen + later.seen
+        if event["event"] == "session"
+    ]
     assert heard == [f"s{number}" for number in range(15)]
     ids = [event["id"] for event in stream.seen + later.seen]
     assert len(set(ids)) == len(ids)
