@@ -237,7 +237,8 @@ def main(rate: float, seconds: float, recorded: int, aof: str, as_json: bool) ->
 
 def _show(found: dict[str, Any]) -> None:
     click.echo(
-        f"{found['rate']:g} hooks/s for {found['seconds']:g} s, AOF {found['aof']}, load {found['machine']['load']}"
+        f"{found['rate']:g} hooks/s for {found['seconds']:g} s, AOF {found['aof']}, "
+        f"load {found['machine']['load']}"
     )
     for part, text in (
         ("empty", "no other session"),

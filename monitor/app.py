@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import redis
 from fastapi import APIRouter, FastAPI
@@ -48,4 +49,17 @@ def create_app(settings: Settings, log: Callable[[str], None] = print) -> FastAP
     app.state.monitor = monitor
     for router in ROUTERS:
         app.include_router(router)
+    _describe(app)
     return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Add to the OpenAPI description what FastAPI does not see: the forms of a hook's body."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        found = made()
+        found.setdefault("components", {}).setdefault("schemas", {}).update(intake.schemas())
+        return found
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
@@ -25,6 +25,14 @@ BEHIND = 2000
 _BLOCK, _AGAIN = 0.25, 0.25
 
 RESET = "reset"
+
+
+class Heard(NamedTuple):
+    """Whether hooks are heard, since when that is so, and when one was heard last (0: never)."""
+
+    alive: bool
+    since: float
+    last: float
 
 
 class Subscription:
@@ -61,6 +69,9 @@ class Hub:
         #: The newest entry that was handed out; '' why Redis does not answer.
         self.last = "0-0"
         self.away = ""
+        #: The hook that was heard last, since this began.
+        self.last_hook: dict[str, str] | None = None
+        self._hooks_last = self._hooks_since = 0.0
         self._reader = connect.client(settings, socket_timeout=_BLOCK + 4.0)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: set[Subscription] = set()
@@ -71,6 +82,13 @@ class Hub:
     def sessions(self) -> dict[str, Session]:
         """All sessions by id. A thread that walks over them takes ``mirror.all()``."""
         return self.mirror.sessions
+
+    def heard(self, now: float) -> Heard:
+        """Whether hooks are heard, as of a moment."""
+        last, timeout = self._hooks_last, self.settings.monitor_session_timeout
+        if last and now - last < timeout:
+            return Heard(True, self._hooks_since, last)
+        return Heard(False, last and last + timeout, last)
 
     # -- its life --------------------------------------------------------------------------------------
 
@@ -101,6 +119,7 @@ class Hub:
         newest = events.newest(self._reader)
         found, clients = self.store.load()
         self.mirror.fill(found, clients, entry(newest) or START)
+        self._hooks_last = self._hooks_since = max((each.hooks_at for each in found), default=0.0)
         self.last = newest
 
     # -- the tail (a thread of its own) -------------------------------------------------------------------
@@ -160,6 +179,15 @@ class Hub:
         record = row["record"]
         if record is not None:
             self.mirror.put(Session(**record), place)
+            self._heard(row, record["hooks_at"])
+
+    def _heard(self, row: dict[str, Any], at: float) -> None:
+        if row.get("kind", "").partition(":")[0] in ("pool", "seen"):
+            return
+        self.last_hook = {"at": row["at"], "event": row["kind"], "session": row["session"]}
+        if at - self._hooks_last >= self.settings.monitor_session_timeout:
+            self._hooks_since = at
+        self._hooks_last = max(at, self._hooks_last)
 
     def _hand_out(self, rows: list[dict[str, Any]]) -> None:
         loop = self._loop

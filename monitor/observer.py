@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -13,7 +14,7 @@ import redis
 
 from monitor import matching, states
 from monitor.mirror import Mirror, entry
-from monitor.signals import WITH_WORKER, Signal, from_pool
+from monitor.signals import EVENTS, WITH_WORKER, Signal, from_pool
 from monitor.store import Moved, Store
 from pool import clock
 from pool.sessions import Session
@@ -24,6 +25,14 @@ WAITING = 5000
 _TRIES = 20
 #: After a failure, Redis counts as away for so long (seconds), so that nobody waits for it in vain.
 _AWAY = 0.25
+#: The same hook comes again within so long (seconds) where it is installed twice.
+_TWICE = 1.0
+#: So many hooks are remembered for that.
+_REMEMBERED = 4096
+#: What comes many times a second and says no more than that the session lives is written once in so long.
+_CHATTER, _EACH = frozenset(("MessageDisplay", "FileChanged")), 1.0
+
+_HOOKS = frozenset(EVENTS)
 
 
 class Busy(Exception):
@@ -42,6 +51,9 @@ class Observer:
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         self._away_until = 0.0
         self._away: redis.RedisError | None = None
+        #: When each signal was heard (without its moment and its sender), and each session's last one.
+        self._heard: OrderedDict[Signal, float] = OrderedDict()
+        self._last: OrderedDict[str, Signal] = OrderedDict()
 
     def start(self) -> None:
         """Begin to take signals."""
@@ -83,12 +95,37 @@ class Observer:
             raise self._away
         try:
             signal = given if isinstance(given, Signal) else self._of_pool(given)
-            found = self._observe(signal) if signal is not None else None
+            found = None
+            if signal is not None and signal.kind in _HOOKS:
+                found = self._again(signal) or self._observe(signal)
+                self._remember(signal)
+            elif signal is not None:
+                found = self._observe(signal)
         except redis.RedisError as error:
             self._away, self._away_until = error, clock.mono() + _AWAY
             raise
         self._away = None
         return found
+
+    def _again(self, signal: Signal) -> Session | None:
+        """The session's record, if this very hook was taken a moment ago: it is installed twice."""
+        bare = _bare(signal)
+        if clock.mono() - self._heard.get(bare, -_TWICE) > _TWICE:
+            return None
+        if not signal.tool_use_id and self._last.get(signal.session) != bare:
+            return None  # (it may be so once more, after another that came in between)
+        with self.mirror.lock:
+            known = self.mirror.index.of_session(signal.session)
+        return None if known is None or (signal.process and not known.process) else known
+
+    def _remember(self, signal: Signal) -> None:
+        bare = _bare(signal)
+        self._heard[bare], self._last[signal.session] = clock.mono(), bare
+        self._heard.move_to_end(bare)
+        self._last.move_to_end(signal.session)
+        for kept in (self._heard, self._last):
+            if len(kept) > _REMEMBERED:
+                kept.popitem(last=False)
 
     def _of_pool(self, row: dict[str, Any]) -> Signal | None:
         worker = str(row.get("worker", ""))
@@ -106,6 +143,8 @@ class Observer:
             start = matching.merge(signal.worker, absorbed, before) if absorbed is not None else before
             after = states.step(start, signal)
             if after is before and before.revision:
+                return before
+            if signal.kind in _CHATTER and _alike(start, after) and signal.at - start.hooks_at < _EACH:
                 return before
             after = replace(after, revision=start.revision + 1)
             try:
@@ -125,3 +164,16 @@ class Observer:
             self.mirror.put(after, place)
             return after
         raise Busy(f"the record of {before.id} changes too fast")
+
+
+def _bare(signal: Signal) -> Signal:
+    """The signal without its moment and who has sent it."""
+    return replace(signal, at=0.0, process="", ancestors=(), pid=0, host="")
+
+
+def _alike(before: Session, after: Session) -> bool:
+    """Whether nothing is different but when it was heard of."""
+    return replace(
+        after, evidence=before.evidence, evidence_at=before.evidence_at, hooks_at=before.hooks_at,
+        revision=before.revision,
+    ) == before  # fmt: skip

@@ -10,6 +10,7 @@ import redis
 
 from pool.settings import Settings
 from tests.monitor.running import Running
+from tests.server import Server
 
 
 @pytest.fixture
@@ -24,6 +25,15 @@ def start(settings: Settings, conn: redis.Redis, tmp_path: Path) -> Iterator[Cal
     yield run
     for each in made:
         each.close()
+
+
+@pytest.fixture(scope="module")
+def shared(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One monitor for all tests of a file that change nothing."""
+    folder = tmp_path_factory.mktemp("monitor")
+    running = Running(folder, COORD_REDIS_URL=server.url, COORD_HOME=str(folder / "home"))
+    yield running.start()
+    running.close()
 
 
 @pytest.fixture
