@@ -10,6 +10,8 @@ from pool import model
 
 EVENTS = "pool:events"
 DEAD_LETTERS = "pool:dead-letters"
+#: Entries that are read at once, where many are looked at.
+_PAGE = 2000
 
 
 def row(key: bytes, raw: dict[bytes, bytes]) -> dict[str, Any]:
@@ -41,3 +43,26 @@ def after(connection: redis.Redis, last: str, seconds: float) -> list[dict[str, 
     """The events after ``last``, oldest first; waits for one so long."""
     reply: Any = connection.xread({EVENTS: last}, count=1000, block=max(1, int(seconds * 1000)))
     return [row(*entry) for _, page in reply or [] for entry in page]
+
+
+def of_task(
+    connection: redis.Redis, task_id: str, since: float, limit: int
+) -> tuple[list[dict[str, Any]], bool]:
+    """What happened to a task, oldest first, in the newest ``limit`` events; whether that was all.
+
+    ``since``: seconds since 1970, when it was made. What the monitor saw of sessions is not among it.
+    """
+    found: list[dict[str, Any]] = []
+    first, last, looked = max(0, int(since * 1000) - 1000), "+", 0
+    while looked < limit:
+        most = min(_PAGE, limit - looked)
+        raw: Any = connection.xrevrange(EVENTS, max=last, min=str(first), count=most)
+        for key, fields in raw:
+            # (Of very many, few are this task's: only those are decoded.)
+            if fields.get(b"task") == task_id.encode() and fields.get(b"type") != b"session":
+                found.append(row(key, fields))
+        looked += len(raw)
+        if len(raw) < most:
+            return found[::-1], True
+        last = f"({raw[-1][0].decode()}"
+    return found[::-1], False

@@ -111,6 +111,46 @@ def read(connection: redis.Redis, seconds: float, queue: str = "") -> Stats:
     return Stats(model.utc(first * slot), model.utc(now), now - first * slot, slot, found, idle)
 
 
+@dataclass
+class Column:
+    """What was done from ``at`` on (seconds since 1970), until the next column begins."""
+
+    at: float
+    submitted: int
+    finished: int
+    failed: int
+    waiting: Times
+
+
+def columns(connection: redis.Redis, seconds: float, queue: str = "", most: int = 60) -> list[Column]:
+    """The last ``seconds`` in at most ``most`` columns, oldest first; the last one still grows."""
+    now = view.server_time(connection)
+    slot = MINUTE if seconds <= BY_MINUTE else HOUR
+    first, last = math.floor((now - seconds) / slot) + 1, math.floor(now / slot)
+    known = {model.split_queue(name)[0] for name in view.queue_names(connection)}
+    slots: list[Counters] = [{} for _ in range(first, last + 1)]
+    for name in known if not queue else known & {queue}:
+        for sums, counted in zip(slots, _by_slot(connection, name, slot, first, last), strict=True):
+            _add(sums, counted)
+    each = -(-len(slots) // most)
+    found = []
+    for place in range(0, len(slots), each):
+        sums = {}
+        for counted in slots[place : place + each]:
+            _add(sums, counted)
+        waiting, running = histogram.parse("w", sums), histogram.parse("r", sums)
+        found.append(
+            Column((first + place) * slot, sums.get("submitted", 0), running.count, sums.get("failed", 0),
+                   _times(waiting))
+        )  # fmt: skip
+    return found
+
+
+def _add(sums: Counters, counted: Counters) -> None:
+    for name, value in counted.items():
+        sums[name] = sums.get(name, 0) + value
+
+
 def _by_slot(connection: redis.Redis, queue: str, slot: int, first: int, last: int) -> list[Counters]:
     """What was counted in each slot."""
     kind = "minute" if slot == MINUTE else "hour"

@@ -19,10 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from pool import connect, units
+from pool import connect, plain, units
 from pool import settings as settings_module
 from pool.errors import UsageError
 from pool.operate import Context as Context
+from pool.plain import clean as clean
 from pool.settings import Settings
 
 console = Console(highlight=False)
@@ -107,11 +108,6 @@ def dump(value: Any, indent: int | None = 2) -> None:
 # -- text ----------------------------------------------------------------------------------------------
 
 
-def clean(text: str) -> str:
-    """A text from a task for a terminal: lines and tabs stay, other control characters become dots."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "·" for c in text)
-
-
 def cell(text: Any, style: str = "") -> Text:
     """Text as it is, on one line: what comes from a task is never read as markup."""
     return Text(_line(text), style=style)
@@ -119,10 +115,7 @@ def cell(text: Any, style: str = "") -> Text:
 
 def _line(text: Any) -> str:
     """A text (or what is to be one) on one line, without control characters."""
-    shown = _plain(text)
-    if shown.isprintable():
-        return shown
-    return "".join(c if c.isprintable() else " " if c in "\n\t" else "·" for c in shown)
+    return plain.line(_plain(text))
 
 
 def state(text: str) -> Text:

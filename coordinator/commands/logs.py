@@ -7,8 +7,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +14,14 @@ import click
 
 from coordinator import completing
 from coordinator.commands import common
-from pool import view
+from pool import sessionlog, shown, view
 from pool.enroll import host_name
 from pool.errors import CoordError, UnknownTask, UnknownWorker, UsageError
-from workers.supervise import health, shown
-from workers.supervise import logs as log_files
 
 #: Lines that are shown without -n.
 _SHOWN = 100
 #: How often a log that is followed is looked at (seconds).
 _LOOK = 0.25
-#: What was printed just before a task's claim was noted, and just after its end, belongs to it (seconds).
-_BEFORE, _AFTER = 0.5, 3.0
-
-
-@dataclass
-class Wanted:
-    """Which entries: of a worker's log, all or those of a task's last run."""
-
-    folder: Path
-    task: str = ""
-    first: float = 0.0
-    last: float = float("inf")
-
-    def has(self, entry: dict[str, Any]) -> bool:
-        """Whether the entry is one of them."""
-        if not self.task or entry.get("task") == self.task:
-            return True
-        return not entry.get("task") and self.first <= entry["at"] <= self.last
 
 
 @click.command()
@@ -66,8 +44,8 @@ def logs(name: str, follow: bool, count: int | None, as_json: bool) -> None:
     some = False
     kept: deque[str] = deque(maxlen=count)
     inode = at = 0
-    for path in log_files.files(wanted.folder):
-        found, inode, at = log_files.read(path)
+    for path in sessionlog.files(wanted.folder):
+        found, inode, at = sessionlog.read(path)
         for entry in filter(wanted.has, found):
             some = True
             kept.extend(_lines(entry, as_json))
@@ -88,7 +66,7 @@ def _lines(entry: dict[str, Any], as_json: bool) -> list[str]:
     return [f"{at} {common.clean(line)}" for line in shown.lines(entry)]
 
 
-def _find(name: str) -> Wanted:
+def _find(name: str) -> sessionlog.Wanted:
     """Whose log is meant.
 
     Raises:
@@ -96,9 +74,9 @@ def _find(name: str) -> Wanted:
         UnknownTask: There is no such worker and no such task.
     """
     with common.opened() as ctx:
-        folder = health.folder(ctx.settings.home, name)
-        if log_files.files(folder):
-            return Wanted(folder)
+        folder = sessionlog.folder(ctx.settings.home, name)
+        if sessionlog.files(folder):
+            return sessionlog.Wanted(folder)
         try:
             one = view.worker(ctx.connection, name)
         except UnknownWorker:
@@ -111,9 +89,9 @@ def _find(name: str) -> Wanted:
             raise UnknownTask(f"{name[:200]!r} is neither a worker with a log here nor a task") from None
         if task.worker is None:
             raise UsageError(f"task {name} is {task.status}: no worker has begun it")
-        found = health.folder(ctx.settings.home, task.worker)
-        if log_files.files(found):
-            return Wanted(found, task.id, _moment(task.started_at) - _BEFORE, _moment(task.ended_at) + _AFTER)
+        found = sessionlog.folder(ctx.settings.home, task.worker)
+        if sessionlog.files(found):
+            return sessionlog.of_task(found, task.id, task.started_at, task.ended_at)
         if task.host is not None:  # as it was kept with the task: the worker may be gone
             raise UsageError(f"task {name}: {_elsewhere(task.worker, task.host, bool(task.supervisor))}")
         raise UsageError(
@@ -131,17 +109,12 @@ def _elsewhere(worker: str, host: str, supervised: bool) -> str:
     return f"the log of {worker} is on {host}: run `coord logs` there"
 
 
-def _moment(text: str | None) -> float:
-    """Seconds since 1970; a run without an end goes on."""
-    return datetime.fromisoformat(text).timestamp() if text else float("inf")
-
-
 def _added(folder: Path, inode: int, at: int) -> Iterator[dict[str, Any]]:
     """Entries as they are added; where a new file is begun, the rest of the old one comes first."""
     while True:
-        for path in log_files.files(folder)[-2:]:
+        for path in sessionlog.files(folder)[-2:]:
             if path.suffix == ".jsonl" or (inode and _inode(path) == inode):
-                found, inode, at = log_files.read(path, inode, at)
+                found, inode, at = sessionlog.read(path, inode, at)
                 yield from found
         time.sleep(_LOOK)
 

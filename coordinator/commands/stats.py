@@ -16,6 +16,7 @@ from coordinator.commands import common, live
 from pool import stats as stats_module
 from pool import units
 from pool.errors import UsageError
+from pool.units import short as short
 
 _BLOCKS, _PLAIN = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 #: A picture of a window has at most so many columns.
@@ -154,12 +155,3 @@ def grouped(values: Sequence[int], width: int) -> list[int]:
     """Sums of neighbours, so that there are at most ``width``."""
     each = max(1, -(-len(values) // width))
     return [sum(values[first : first + each]) for first in range(0, len(values), each)]
-
-
-def short(seconds: float | None) -> str:
-    """A time for people, with the parts of a second that matter: 40ms, 1.2s, 3m 20s."""
-    if seconds is None:
-        return "-"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f}ms"
-    return f"{seconds:.1f}s" if seconds < 10 else units.span(seconds)

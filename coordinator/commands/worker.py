@@ -13,7 +13,7 @@ import click
 from coordinator.commands import common
 from hooks import install as installer
 from hooks import template
-from pool import compiled, connect, enroll, profile, units
+from pool import compiled, connect, enroll, profile, sessionlog, units
 from pool import settings as settings_module
 from pool.errors import EXIT_FAILED, CoordError, UsageError
 from pool.settings import Settings
@@ -93,7 +93,7 @@ def run(project: str, name: str, tmux: str, **given: Any) -> None:
     session.require(options.mode, settings, options.workers)
     log: Callable[[str], None] = common.log
     if options.mode == "terminal" and not settings.tmux:
-        log = relay.aside(log, health_file.folder(settings.home, options.name) / "supervisor.log")
+        log = relay.aside(log, sessionlog.folder(settings.home, options.name) / "supervisor.log")
     try:
         supervisor = Supervisor(options, log)
         if not options.shared:
@@ -174,7 +174,7 @@ def health(name: str, as_json: bool) -> None:
     """Say how the supervisor fares. Exit code 1 unless all is well."""
     settings = settings_module.load()
     found: dict[str, Any] = {"name": _name(name)}
-    found |= health_file.read(health_file.folder(settings.home, found["name"]) / "health.json")
+    found |= health_file.read(sessionlog.folder(settings.home, found["name"]) / "health.json")
     if as_json:
         common.dump(found)
     else:

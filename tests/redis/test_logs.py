@@ -12,12 +12,13 @@ from typing import Any
 
 import redis
 
+from pool import sessionlog, shown
 from pool.claim import Caller
 from pool.scripts import Pool
+from pool.sessionlog import files, read
 from pool.settings import Settings
 from tests.redis.coord import Coord
-from workers.supervise import health, shown
-from workers.supervise.logs import Log, files, read
+from workers.supervise.logs import Log
 
 Submit = Callable[..., str]
 Register = Callable[..., Caller]
@@ -109,7 +110,7 @@ def test_the_log_of_a_worker_and_of_a_task(
     coord: Coord, settings: Settings, pool: Pool, submit: Submit, register: Register, conn: redis.Redis
 ) -> None:
     me = register("w1")
-    log = Log(health.folder(settings.home, "w1"), 100_000, 2)
+    log = Log(sessionlog.folder(settings.home, "w1"), 100_000, 2)
     log.record(line("assistant", text("before")))
     conn.hset("pool:worker:w1", "tasks", "0")
     for task in ("one", "two"):
@@ -139,8 +140,8 @@ def test_a_task_of_which_nothing_was_logged_is_told(
     handed = pool.claim(me).handed
     assert handed is not None
     pool.complete(me, handed.claim, "null")
-    Log(health.folder(settings.home, "w1"), 100_000, 2).event("first")
-    (path,) = files(health.folder(settings.home, "w1"))
+    Log(sessionlog.folder(settings.home, "w1"), 100_000, 2).event("first")
+    (path,) = files(sessionlog.folder(settings.home, "w1"))
     path.write_text('{"at": 1, "event": "long ago"}\n')
     assert "nothing was logged for task quiet" in coord("logs", "quiet", code=1).line()
     assert coord("logs", "quiet", "--json", code=1).out == ""
@@ -163,7 +164,7 @@ def test_where_there_is_no_log_one_line_says_where_it_is(
 
 
 def test_a_log_is_followed_over_its_rotation(coord: Coord, settings: Settings, conn: redis.Redis) -> None:
-    log = Log(health.folder(settings.home, "w1"), 4_000, 2)
+    log = Log(sessionlog.folder(settings.home, "w1"), 4_000, 2)
     log.event("first")
     child = coord.start("logs", "w1", "-f")
     assert child.stdout is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import time
@@ -207,6 +208,25 @@ def test_the_cost_does_not_grow_with_the_backlog(
 
 
 # -- the command -----------------------------------------------------------------------------------------
+
+
+def test_columns_add_up_to_the_window(
+    pool: Pool, conn: redis.Redis, submit: Submit, register: Register
+) -> None:
+    me = register("w1", ("a", "b"))
+    for n in range(4):
+        submit(queue="ab"[n % 2])
+    for _ in range(3):
+        assert pool.complete(me, claimed(pool, me), "1") == "done"
+    for seconds, slot in ((3600.0, 60), (86400.0, 3600), (7 * 86400.0, 3 * 3600)):
+        found = stats.columns(conn, seconds)
+        assert len(found) <= 60 and {b.at - a.at for a, b in itertools.pairwise(found)} == {slot}
+        assert found[-1].at <= time.time() < found[-1].at + slot
+        assert (sum(each.submitted for each in found), sum(each.finished for each in found)) == (4, 3)
+        assert sum(each.waiting.count for each in found) == 3
+        (one,) = stats.read(conn, seconds, "a").queues
+        assert sum(each.finished for each in stats.columns(conn, seconds, "a")) == one.finished
+    assert stats.columns(conn, 3600.0, "none")[-1].finished == 0
 
 
 def test_stats_as_json(coord: Coord, pool: Pool, submit: Submit, register: Register) -> None:

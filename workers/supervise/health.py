@@ -16,11 +16,6 @@ BEAT = 2.0
 STALE = 15.0
 
 
-def folder(home: str, name: str) -> Path:
-    """A supervisor's own folder."""
-    return Path(home) / "supervisors" / name
-
-
 def write(
     path: Path, healthy: bool, state: str, reason: str, breaker: str, workers: dict[str, dict[str, Any]]
 ) -> None:

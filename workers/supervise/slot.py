@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pool import clock, needs, process
+from pool import clock, needs, process, sessionlog
 from pool.errors import NotRegistered, StaleClaim
 from pool.profile import Profile
 from workers import child
-from workers.supervise import health, logs, recycle, session, turns
+from workers.supervise import logs, recycle, session, turns
 from workers.supervise.keep import Keep
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Slot:
 
     def __init__(self, owner: Supervisor, options: Options, name: str) -> None:
         self.owner, self.options, self.name = owner, options, name
-        self.folder = health.folder(options.settings.home, name)
+        self.folder = sessionlog.folder(options.settings.home, name)
         self.log = logs.Log(self.folder, options.settings.log_size, options.settings.log_files)
         #: The session, and its keeper; keepers of ended ones whose death is yet to be reported.
         self.session: session.Session | None = None

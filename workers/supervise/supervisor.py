@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pool import clock, compiled, enroll, keys, needs, payload, profile, scripts, wire
+from pool import clock, compiled, enroll, keys, needs, payload, profile, scripts, sessionlog, wire
 from pool import settings as settings_module
 from pool.errors import RedisAway, UsageError
 from pool.profile import Profile
@@ -47,7 +47,7 @@ class Supervisor:
         self.options = given
         self.settings = given.settings
         self._log = log
-        self.folder = health.folder(self.settings.home, given.name)
+        self.folder = sessionlog.folder(self.settings.home, given.name)
         self.slots = [Slot(self, given, name) for name in given.names()]
         path = str(settings_module.compile_settings(self.settings))
         self.compiled = compiled.load(path)
@@ -405,7 +405,7 @@ class Supervisor:
     def _alone(self) -> Iterator[None]:
         with ExitStack() as stack:
             for name in dict.fromkeys([self.options.name, *self.options.names()]):
-                folder = health.folder(self.settings.home, name)
+                folder = sessionlog.folder(self.settings.home, name)
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 lock = stack.enter_context((folder / "lock").open("w"))
                 try:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from coordinator.doctor import trial
+from pool import sessionlog
 from tests.redis.doctor.well import Well
 from workers.supervise import health
 
@@ -37,7 +38,7 @@ def test_none_are_installed(well: Well) -> None:
 
 def test_a_supervisor_brings_its_own(well: Well) -> None:
     well.coord("hooks", "uninstall")
-    folder = health.folder(str(well.home), "team")
+    folder = sessionlog.folder(str(well.home), "team")
     folder.mkdir(parents=True)
     health.write(folder / "health.json", True, "waiting", "", "", {})
     said = well.finds_nothing(*HOOKS)
