@@ -1,0 +1,46 @@
+"""What the pages share: where they are found, and what hides secrets in what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from monitor.pages import numbers
+from monitor.pages.templating import render
+from monitor.redact import Redactor
+
+router = APIRouter(include_in_schema=False)
+#: What was read of Redis a moment ago serves all readers.
+shared = numbers.Shared()
+
+#: Lines of a log that are shown.
+LOG_LINES = 200
+
+
+def page(path: str) -> Callable[[Callable[..., HTMLResponse]], Callable[..., HTMLResponse]]:
+    """A page at its path and, without what surrounds it, below ``/fragment``."""
+
+    def add(function: Callable[..., HTMLResponse]) -> Callable[..., HTMLResponse]:
+        for where in (path, f"/fragment{path}"):
+            router.add_api_route(where, function, methods=["GET"], response_class=HTMLResponse)
+        return function
+
+    return add
+
+
+def redactor(request: Request) -> Redactor:
+    """What hides secrets, made once: it reads the settings."""
+    state = request.app.state
+    if not hasattr(state, "page_redactor"):
+        state.page_redactor = Redactor(state.monitor.settings)
+    found: Redactor = state.page_redactor
+    return found
+
+
+def missing(request: Request, title: str, detail: str, back: tuple[str, str]) -> HTMLResponse:
+    """A page that says that there is no such thing; ``back``: where to go instead, and its name."""
+    values: dict[str, Any] = {"title": title, "detail": detail, "back": back[0], "back_label": back[1]}
+    return render(request, "missing.html", values, 404)
