@@ -11,12 +11,13 @@ from fastapi import APIRouter, FastAPI
 
 from monitor import intake, stream
 from monitor.hub import Hub
+from monitor.pages import routes as pages
 from monitor.store import Store
 from pool import __version__, clock, connect
 from pool.settings import Settings
 
 #: Every part of the service, in the order in which paths are looked up.
-ROUTERS: list[APIRouter] = [intake.router, stream.router]
+ROUTERS: list[APIRouter] = [intake.router, stream.router, pages.router]
 
 
 class Monitor:

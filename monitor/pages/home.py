@@ -7,9 +7,10 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
+from monitor import intake
 from monitor.pages import listing, numbers, shell
 from monitor.pages.templating import render
-from pool import clock, costs
+from pool import clock, costs, units
 
 #: Columns of the sessions' table; those that listing.SORTS knows can be sorted by.
 _COLUMNS = (
@@ -34,12 +35,26 @@ def sessions(request: Request, q: str = "", state: str = "", sort: str = "", pag
         "needs": listing.needy(everyone), "most": _MOST, "found": found, "wanted": wanted,
         "live": sum(not listing.is_ended(each, now) for each in everyone),
         "numbers": shell.shared.get("numbers", lambda: numbers.read(monitor.redis)),
-        "hooks": hooks(monitor), "columns": _COLUMNS, "sorts": listing.SORTS, "all_states": listing.STATES,
+        "hooks": hooks(request), "columns": _COLUMNS, "sorts": listing.SORTS, "all_states": listing.STATES,
         "meaning": listing.MEANING, "costs": {name: cost.usd for name, (cost, _) in spent.items()},
     })  # fmt: skip
 
 
-def hooks(monitor: Any) -> dict[str, Any]:
+def hooks(request: Request) -> dict[str, Any]:
     """Whether sessions report by themselves, or polling stands in: in words."""
-    heard = max((each.hooks_at for each in monitor.hub.mirror.all()), default=0.0)
-    return {"word": "none heard", "tone": "held", "heard": heard, "more": "polling stands in"}
+    settings = request.app.state.monitor.settings
+    status = intake.status(request)
+    heard = status["last_hook_at"] or 0.0
+    if status["hooks"]:
+        every = units.span(settings.monitor_polling_interval_with_hooks)
+        return {
+            "word": "alive",
+            "tone": "good",
+            "heard": heard,
+            "more": f"what they miss is found every {every}",
+        }
+    word = "silent" if heard else "none heard yet"
+    if not status["polling"]:
+        return {"word": word, "tone": "bad", "heard": heard, "more": "polling is switched off"}
+    every = units.span(settings.monitor_polling_interval)
+    return {"word": word, "tone": "held", "heard": heard, "more": f"polling stands in, every {every}"}

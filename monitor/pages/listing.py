@@ -40,9 +40,8 @@ MEANING = {
     State.PARKED: "keeps its task until a quota resets, or a person comes",
     State.DRAINING: "finishes what it does, then stops",
     State.WAITING: "idle: waits for its next task or prompt",
-    State.STOPPED: "was let go; it may still be at its prompt",
+    State.STOPPED: "has done what it was asked: it is at its prompt, or has ended",
 }
-ENDED_STATES = frozenset((State.STOPPED, State.DEAD))
 
 SORTS: dict[str, Callable[[Session], Any]] = {
     "": lambda each: (_RANK[each.state], _natural(each.id)),
@@ -109,9 +108,7 @@ def needy(sessions: Iterable[Session]) -> list[Session]:
 
 def is_ended(session: Session, now: float) -> bool:
     """Whether it is folded away."""
-    if session.state is State.DEAD:
-        return now - session.since > FRESH
-    return session.state is State.STOPPED
+    return bool(session.ended_at) and not (session.state is State.DEAD and now - session.since <= FRESH)
 
 
 def find(sessions: list[Session], wanted: Wanted, now: float) -> Found:

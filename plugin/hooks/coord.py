@@ -5225,6 +5225,15 @@ def span(seconds: float) -> str:
     return f"{days}d {left // 3600}h" if left >= 3600 else f"{days}d"
 
 
+def short(seconds: float | None) -> str:
+    """A time for people, with the parts of a second that matter: 40ms, 1.2s, 3m 20s."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    return f"{seconds:.1f}s" if seconds < 10 else span(seconds)
+
+
 def truth(text: str) -> bool:
     """The boolean in ``1/true/yes/on`` or ``0/false/no/off`` (any case, empty is false).
 
