@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from monitor import intake, stream
 from monitor.hub import Hub
 from monitor.pages import routes as pages
+from monitor.reconcile import Reconciler
 from monitor.store import Store
 from pool import __version__, clock, connect
 from pool.settings import Settings
@@ -31,6 +32,7 @@ class Monitor:
         self.redis: redis.Redis = connect.client(settings)
         self.store = Store(settings)
         self.hub = Hub(settings, self.store, log)
+        self.reconciler = Reconciler(settings, self.hub, self.store, log)
 
 
 def create_app(settings: Settings, log: Callable[[str], None] = print) -> FastAPI:
@@ -40,9 +42,11 @@ def create_app(settings: Settings, log: Callable[[str], None] = print) -> FastAP
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         monitor.hub.start()
+        monitor.reconciler.start()
         try:
             yield
         finally:
+            monitor.reconciler.stop()
             monitor.hub.stop()
 
     # (/docs is a page of our own: FastAPI's loads code from elsewhere.)

@@ -87,6 +87,10 @@ def _hard(asks: str) -> str:
     return "\n".join(each for each in _lines(asks) if not each.startswith(("!", "~")))
 
 
+#: What a person is asked for at the prompt itself.
+_AT_ITS_PROMPT = ("~pool", "!idle_prompt", "!quota")
+
+
 def _of_agents(asks: str) -> str:
     """What sub-agents ask."""
     return "\n".join(each for each in _lines(asks) if "/" in each.partition(" ")[0])
@@ -94,7 +98,13 @@ def _of_agents(asks: str) -> str:
 
 def _call(signal: Signal) -> str:
     """A tool call's key: its id, or its tool where the sender gives none."""
-    return signal.tool_use_id.replace("/", "_") or f"?{signal.tool}"
+    return (signal.tool_use_id or f"?{signal.tool}").replace("/", "_")
+
+
+def _running(session: Session, tool: str) -> str:
+    """The key of the newest call of that tool which runs; '' where there is none."""
+    calls = [each.partition(" ") for each in _lines(session.calls)]
+    return next((key for key, _, name in reversed(calls) if name == tool), "")
 
 
 # -- states ---------------------------------------------------------------------------------------------
@@ -211,6 +221,12 @@ def _late(session: Session, signal: Signal) -> Session:
         return session
     if not signal.agent:
         session = _filled(session, signal)
+        if (
+            signal.kind == "PermissionRequest"
+            and session.state is State.TOOL
+            and _running(session, signal.tool)
+        ):
+            return _asks_permission(session, signal)  # overtaken by another tool's: it is asked all the same
     if signal.kind not in _ENDS:
         return session
     if signal.agent:
@@ -268,9 +284,7 @@ def _tool_begins(session: Session, signal: Signal) -> Session:
 
 
 def _asks_permission(session: Session, signal: Signal) -> Session:
-    running = [each.partition(" ") for each in _lines(session.calls)]
-    keys = [key for key, _, tool in running if tool == signal.tool]
-    key = keys[-1] if keys else _call(signal)
+    key = _running(session, signal.tool) or _call(signal)
     asks = _with(_hard(session.asks), key, signal.message or signal.tool)
     return _active(session, signal, _says(signal), asks=asks)
 
@@ -278,7 +292,7 @@ def _asks_permission(session: Session, signal: Signal) -> Session:
 def _tool_ends(session: Session, signal: Signal) -> Session:
     key = _call(signal)
     calls = _without(session.calls, key)
-    asks = _without(_hard(session.asks), key, f"?{signal.tool}")
+    asks = _without(_hard(session.asks), key, _call(replace(signal, tool_use_id="")))
     after = replace(session, calls=calls, asks=asks)
     if signal.kind == "PostToolUseFailure" and signal.interrupt:
         after = replace(after, calls="", asks=_of_agents(asks), turn=0)
@@ -523,9 +537,9 @@ def _seen(session: Session, signal: Signal) -> Session:
         return _hash(said, signal)
     if signal.session and signal.since > session.evidence_at:
         said = replace(said, session=signal.session)  # /clear, of which no hook told
-    quiet = signal.at - max(session.evidence_at, session.hooks_at, signal.since) > GRACE
-    if kind == "alive" or not quiet:
-        return said
+    quiet = signal.at - max(session.evidence_at, session.hooks_at, signal.since)
+    if kind == "alive" or (quiet <= GRACE and session.hooks_at):
+        return said  # a hook may be on its way
     if kind == "stuck":
         return _stuck(said, signal)
     if signal.since and signal.since <= session.evidence_at:
@@ -570,8 +584,8 @@ def _file(session: Session, signal: Signal, kind: str) -> Session:
         return session
     if state is State.STARTING and session.serves:
         return session
-    if session.asks and not _hard(session.asks):
-        return session  # it waits at its prompt for a person, and that is known
+    if session.asks.startswith(_AT_ITS_PROMPT):
+        return session  # idle, as is known: it waits at its prompt for a person
     after = replace(session, turn=0, calls="", asks="")
     if session.hooks_at and state is not State.STARTING:
         return _to(after, signal, State.INTERRUPTED, f"{evidence}, and no Stop hook was heard",

@@ -175,14 +175,12 @@ class Settings(BaseSettings):
     monitor_host: str = Field("127.0.0.1", description="address at which the monitor listens")
     monitor_port: Whole = Field(5050, ge=1, le=65535, description="port of the monitor")
     monitor_url: str = Field("", description="where hooks report to; empty: the monitor on this machine")
-    monitor_fallback_polling: Flag = Field(
-        True, description="look at processes and the client's files for what hooks do not tell"
-    )
+    monitor_fallback_polling: Flag = Field(True, description="look around more often while no hook is heard")
     monitor_polling_interval: Duration = Field(
-        2.0, gt=0, description="time between two such looks while no hook is heard"
+        2.0, gt=0, description="time between two looks around while no hook is heard"
     )
     monitor_polling_interval_with_hooks: Duration = Field(
-        60.0, gt=0, description="time between two such looks while hooks are heard"
+        60.0, gt=0, description="time between two looks at processes and the client's files, else"
     )
     monitor_session_timeout: Duration = Field(
         300.0, gt=0, description="hooks that are silent for so long are not relied on"

@@ -42,7 +42,8 @@ class Running:
 
     def start(self) -> Running:
         """Start it, and wait until it says where it is."""
-        environ = {**os.environ, **self.env}
+        # (Whatever runs on this machine besides is no session of the test's.)
+        environ = {**os.environ, "CLAUDE_CONFIG_DIR": str(self.folder / "claude"), **self.env}
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [*COORD, "monitor", "--port", str(self.port), *self.argv],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from monitor import states
 from monitor.signals import Signal
 from pool.sessions import Confidence, Session, State
@@ -128,6 +130,14 @@ def test_a_late_tool_end_does_not_bring_the_turn_back() -> None:
     assert states.step(stopped, late) is stopped
     later = states.step(stopped, Signal("PostToolUse", stopped.hooks_at + 5, tool="Bash", tool_use_id="t1"))
     assert later.state is State.STOPPED
+
+
+def test_a_question_that_was_overtaken_is_asked_all_the_same() -> None:
+    session = after(*BUSY, TOOL, hook("PreToolUse", tool="Read", tool_use_id="t2"))
+    asked = Signal("PermissionRequest", session.hooks_at - 0.01, tool="Bash", message="Bash: make")
+    assert states.step(session, asked).needs == "Bash: make"
+    session = play((hook("PostToolUse", tool="Bash", tool_use_id="t1"),), session)
+    assert states.step(session, replace(asked, at=session.hooks_at - 0.01)) is session
 
 
 def test_an_older_hook_says_who_it_is_and_no_more() -> None:
