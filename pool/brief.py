@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 #: its own frame.
 LIMIT = 9_800
 
+#: What a supervisor says to begin a turn: for the hooks, which put a task in its place.
+BEGIN = "Work for the pool."
+
 WELCOME = (
     "You are worker {worker} of a coord pool: a queue hands you tasks. When you end your turn you are "
     "given the next task, or wait for one at no cost. For each task: read it whole; do it in the "

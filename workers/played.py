@@ -40,6 +40,8 @@ class PlayedSession:
         self.project = project
         self.piped = piped
         self._turns = 0
+        #: Why hooks kept the last prompt from the model; '' if they did not.
+        self._refused = ""
         self.session_id = str(uuid.uuid4())
         self.folder = tempfile.TemporaryDirectory(prefix="coord-played-")
         self.env_file = Path(self.folder.name) / "env.sh"
@@ -57,7 +59,7 @@ class PlayedSession:
             for prompt in self._messages():
                 self._frame("system", subtype="init", cwd=str(self.project), model="played")
                 said = self._hook("UserPromptSubmit", prompt=prompt)
-                while True:
+                while not self._refused:
                     for text in said:
                         self._turn(text)
                     blocks = self._hook("Stop", stop_hook_active=bool(said), background_tasks=[])
@@ -123,6 +125,7 @@ class PlayedSession:
             **fields,
         }
         handed = []
+        self._refused = ""
         environ = dict(self.environ)
         if event == "SessionStart":
             environ["CLAUDE_ENV_FILE"] = str(self.env_file)
@@ -137,13 +140,19 @@ class PlayedSession:
             if answer.get("systemMessage"):
                 self._informed(answer["systemMessage"])
             text = answer.get("hookSpecificOutput", {}).get("additionalContext", "")
-            if event != "Stop" or answer.get("decision") == "block":
+            if event == "UserPromptSubmit" and answer.get("decision") == "block":
+                self._refused = answer.get("reason", "") or "a hook"
+                self._informed(
+                    f"UserPromptSubmit operation blocked by hook:\n{self._refused}",
+                    prompt_submit_outcome={"kind": "blocked_by_hook", "reason": self._refused},
+                )
+            elif event != "Stop" or answer.get("decision") == "block":
                 handed.append(text or answer.get("reason", ""))
         return handed
 
-    def _informed(self, text: str) -> None:
+    def _informed(self, text: str, **fields: Any) -> None:
         if self.piped:
-            self._frame("system", subtype="informational", content=text)
+            self._frame("system", subtype="informational", content=text, **fields)
         else:
             print(text, flush=True)
 

@@ -1562,6 +1562,9 @@ import time
 from hooks import runtime
 from pool import brief, usage
 
+#: What a look for a task finds when there is none for this worker now.
+NOTHING = ("wait", "stop", "parked")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pool.claim import HandOver
@@ -1600,21 +1603,26 @@ def handle(hook: runtime.Hook) -> None:
         hook.log(f"the worker was {state or 'forgotten'}; it registers anew")
     elif handed is not None:
         deliver(hook, session, handed)
-    elif not (supervised() and take(hook, session)):
-        found = hook.messages(session)
-        if found is not None and runtime.say(runtime.context("UserPromptSubmit", found.text)):
+    else:
+        begin(hook, session)
+
+
+def begin(hook: runtime.Hook, session: Session) -> None:
+    """A turn for which nothing is cut off: a supervisor's word gets a task, or is kept from the model."""
+    look = None
+    if supervised() and not by_itself(hook.text("prompt")):
+        look = hook.pool.claim(session.caller, "new")
+        if look.handed is not None and look.handed.provisional:
+            return deliver(hook, session, look.handed)  # handed over now, it costs no turn to ask for it
+    found = hook.messages(session)
+    if found is not None:
+        if runtime.say(runtime.context("UserPromptSubmit", found.text)):
             hook.told(session, found)
-
-
-def take(hook: runtime.Hook, session: Session) -> bool:
-    """The supervisor's word, for which there is a task: handed over now, it costs no turn to ask for it."""
-    if by_itself(hook.text("prompt")):
-        return False
-    look = hook.pool.claim(session.caller, "new")
-    if look.handed is None or not look.handed.provisional:
-        return False
-    deliver(hook, session, look.handed)
-    return True
+    elif look is not None and hook.text("prompt") == brief.BEGIN and look.verdict in NOTHING:
+        # Somebody else took the task, or there was none: the model is not asked for what it cannot do.
+        if look.verdict != "stop":
+            hook.pool.note(session.caller, "waiting", "at its input, for the next task")
+        runtime.say({"decision": "block", "reason": "no task waits: the model is not asked"})
 
 
 def deliver(hook: runtime.Hook, session: Session, handed: HandOver) -> None:
@@ -1878,6 +1886,9 @@ if TYPE_CHECKING:
 #: The client cuts additionalContext at 10,000 characters (of UTF-16: an emoji is two); room is left for
 #: its own frame.
 LIMIT = 9_800
+
+#: What a supervisor says to begin a turn: for the hooks, which put a task in its place.
+BEGIN = "Work for the pool."
 
 WELCOME = (
     "You are worker {worker} of a coord pool: a queue hands you tasks. When you end your turn you are "

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import redis
 
+from pool import brief
 from pool.scripts import Pool
 from tests.client import models, replies, story
 from tests.client.api import Api, Request
@@ -50,6 +51,21 @@ def test_a_login_that_is_refused_is_told_in_a_line_and_costs_the_task_nothing(
     supervisor.send_signal(signal.SIGTERM)
     assert supervisor.wait(30) == 0
     eventually(lambda: not home.processes(), what="the end of all that it started")
+
+
+def test_a_session_that_is_told_to_begin_for_nothing_makes_no_request(
+    api: Api, home: Home, conn: redis.Redis, submit: Submit
+) -> None:
+    api.script(models.worker())
+    story.install(home, "--worker")
+    supervised = {"COORD_WORKER_ID": "w1", "COORD_SUPERVISED": "s", "COORD_MODE": "hook"}
+    session = home.open(brief.BEGIN, **supervised)
+    session.frames.result()
+    assert api.count() == 0 and story.field(conn, "w1", "state") == "waiting"
+    task = submit("run: echo done > done.txt")
+    session.send(brief.BEGIN)
+    story.finished(conn, task)
+    assert (home.project / "done.txt").read_text() == "done\n"
 
 
 def test_a_parked_session_goes_on_when_its_quota_is_back_and_no_keeper_runs_beside_it(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from rq import Queue
 
 from pool import needs, process, profile
 from pool.scripts import Pool
@@ -118,6 +119,22 @@ def test_a_session_is_kept_ready_and_costs_no_turn(
     until(lambda: conn.hget("pool:worker:s-1", "state") == b"waiting")
     assert one.end() == 0
     assert conn.hget("pool:worker:s-1", "state") == b"stopped"
+
+
+@pytest.mark.settings(recheck="1s")
+def test_a_session_that_is_told_to_begin_for_nothing_asks_nothing_of_the_model(
+    supervise: Supervise, submit: Submit, conn: redis.Redis
+) -> None:
+    """A foreign job waits: a session is started, and finds that it is none of its kind."""
+    one = supervise("s")
+    Queue("tasks", connection=conn).enqueue("os.system", "true", job_id="pickle")
+    until(lambda: status(conn, "pickle") == "failed")
+    until(lambda: conn.hget("pool:worker:s", "evidence") == b"at its input, for the next task")
+    task = submit("run: echo done")
+    until(lambda: status(conn, task) == "finished")
+    assert kinds(conn).count("registered") == 1 and kinds(conn).count("prompted") == 2
+    assert "reminded" not in kinds(conn)
+    assert one.end() == 0
 
 
 @pytest.mark.settings(recheck="1s", idle_limit="2s", beat="0.5s")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pool import clock, needs, process, sessionlog
+from pool import brief, clock, needs, process, sessionlog
 from pool.errors import NotRegistered, StaleClaim
 from pool.profile import Profile
 from workers import child
@@ -16,9 +16,6 @@ from workers.supervise.keep import Keep
 if TYPE_CHECKING:
     from workers.supervise.options import Options
     from workers.supervise.supervisor import Supervisor
-
-#: The first thing that a hooked session is told; its tasks come from its hooks.
-PROMPT = "Work for the pool."
 
 #: A session may take so long (seconds) to become a member of the pool.
 COMING = 60.0
@@ -31,6 +28,9 @@ _AGAIN, _AGAIN_MOST = 5.0, 300.0
 
 #: How often it is looked at how far a new session has come (seconds).
 _LOOK = 0.5
+
+#: A session that was told to begin, and found no task, is told again after so long (seconds); it doubles.
+_VAIN, _VAIN_MOST = 0.5, 30.0
 
 
 class Slot:
@@ -50,6 +50,9 @@ class Slot:
         self.drained = self._drain_told = False
         #: Its session sits at its input, and was told nothing yet: it has cost no request.
         self.ready = False
+        #: Its last turn was ended before the model was asked, as there was no task; how often in a row.
+        self._unasked, self._vain = False, 0
+        self._wake_at = 0.0
 
     # -- its session begins ------------------------------------------------------------------------------
 
@@ -70,7 +73,8 @@ class Slot:
     @property
     def idle_at_input(self) -> bool:
         """Whether its session is kept ready, and may be told to begin."""
-        return self.ready and self.member and not self.drained
+        waits = self.keep is not None and self.keep.state == "waiting"
+        return self.ready and self.member and waits and not self.drained and clock.mono() >= self._wake_at
 
     def begin(
         self, argv: list[str], environ: dict[str, str], secrets: list[str], asked: Profile,
@@ -99,7 +103,7 @@ class Slot:
         self.member, self.problem, self._hopeless = False, "", False
         self.drained = self._drain_told = self._finished = False
         self._deadline = self._looked = self._over_at = 0.0
-        self._state = ""
+        self._state, self._unasked, self._vain, self._wake_at = "", False, 0, 0.0
         try:
             self.keep = Keep(own.compiled, own.pool, self.session.pid)
         except OSError as error:
@@ -108,7 +112,7 @@ class Slot:
         self.log.event(f"session {self.session.pid} was started")
         self.ready = ready and self.session.hooked and self.keep is not None
         if self.session.hooked and not self.ready:
-            self.session.send(PROMPT)
+            self.session.send(brief.BEGIN)
 
     def wake(self) -> None:
         """A task waits for its session, which was kept ready: its first turn begins."""
@@ -120,7 +124,8 @@ class Slot:
         self.owner.ask(lambda: self._of_claim(lambda: self.owner.pool.note(keep.caller, "starting", note)))
         self.owner.ask(lambda: keep.tend(True))
         self.ready = self.member = False
-        self.session.send(PROMPT)
+        self.turns.said()
+        self.session.send(brief.BEGIN)
 
     def _rest(self, keep: Keep) -> None:
         """Its session sits at its input: known as one that waits, ended when it has waited long enough."""
@@ -164,12 +169,29 @@ class Slot:
         heard = running.frames()
         for frame in heard:
             self.wear.see(frame)
+            self._unasked = self._unasked or turns.unasked(frame)
+            self._vain = 0 if frame.get("type") == "assistant" else self._vain
             if self.turns.see(frame):
                 self._over_at = clock.mono()
                 # What the session's own hook makes of it, it does itself; why it will end is known here.
                 self.problem, self._hopeless = self._blamed(self.turns.blame())
         if heard and self.keep is not None and not self.keep.claim.task_id:
-            self.owner.ask(self.keep.tend)
+            keep = self.keep
+            self.owner.ask(lambda: keep.tend(self._unasked))
+        if self._unasked and self.turns.over:
+            self._back_at_input()
+
+    def _back_at_input(self) -> None:
+        """It was told to begin and there was no task: it costs nothing, and is ready for the next."""
+        self._unasked = False
+        if self.keep is None or self.keep.state != "waiting":
+            return  # parked, or let go
+        if self.kind:
+            self._finish("nothing came for it")
+            return
+        self.ready = True
+        self._wake_at = clock.mono() + min(_VAIN_MOST, _VAIN * 2**self._vain)
+        self._vain += 1
 
     def _blamed(self, blame: tuple[str, bool] | None) -> tuple[str, bool]:
         """Why the session will have failed, and whether any other would; of an unknown model, which."""
@@ -223,7 +245,7 @@ class Slot:
     def _turn(self, running: session.Session) -> None:
         """A turn has ended, and the session waits for a word."""
         keep = self.keep
-        if keep is None or not self.turns.over or keep.let_go or self._finished:
+        if keep is None or not self.turns.over or keep.let_go or self._finished or self.ready:
             return
         if clock.mono() - self._over_at < turns.SETTLES and keep.state != "parked":
             return
@@ -232,7 +254,7 @@ class Slot:
             return
         if then.what == "go-on":
             self.turns.said()
-            running.send(turns.GO_ON if keep.claim.task_id else PROMPT)
+            running.send(turns.GO_ON if keep.claim.task_id else brief.BEGIN)
         elif then.what in ("park", "pause"):
             self._account(keep, then)
         else:

@@ -12,13 +12,12 @@ import time
 from contextlib import suppress
 from typing import Protocol
 
-from pool import clock, process
+from pool import brief, clock, process
 from pool.errors import CoordError, UsageError
 from pool.settings import Settings
 from workers import child
 from workers.supervise import relay, turns
 from workers.supervise.session import Frame, Launch
-from workers.supervise.slot import PROMPT
 from workers.supervise.tmux import Tmux, typed
 
 #: A person whose last key is younger (seconds) is at work there.
@@ -67,7 +66,7 @@ class TerminalSession:
     hooked = False
 
     def __init__(self, launch: Launch) -> None:
-        argv = [*launch.argv, PROMPT]
+        argv = [*launch.argv, brief.BEGIN]
         self._place: _Place = _Window(launch, argv) if launch.settings.tmux else _Here(launch, argv)
         self.pid = self._place.pid
         self._began = clock.wall()

@@ -129,6 +129,12 @@ class Turns:
         return Next("give-back" if holds else "end", why)
 
 
+def unasked(frame: Frame) -> bool:
+    """Whether the frame says that a hook has kept the prompt from the model."""
+    outcome = frame.get("prompt_submit_outcome")
+    return isinstance(outcome, dict) and outcome.get("kind") == "blocked_by_hook"
+
+
 def _works(frame: Frame) -> bool:
     """Whether the model called a tool."""
     message = frame.get("message")
