@@ -55,7 +55,7 @@ COMMANDS = {
     "tell": ("tell", "Send a message to a working session."),
     "top": ("top", "Show live what every session does, who needs you first."),
     "trigger": ("service", "Send a trigger: a message becomes a task."),
-    "up": ("service", "Start the embedded Redis and the coordinator."),
+    "up": ("service", "Start the embedded Redis, the coordinator and the monitor."),
     "versions": ("versions", "Show who runs which version; require a newer one."),
     "wait": ("tasks", "Wait until tasks have ended."),
     "worker": ("worker", "Supervise a worker: sessions are started when there is work."),

@@ -25,6 +25,7 @@ from rich.text import Text
 from coordinator import embedded
 from coordinator.commands import common
 from coordinator.commands.workers import workers_table
+from demo.watched import Watched
 from pool import connect, model, view
 from pool import settings as settings_module
 from pool.settings import Settings
@@ -80,6 +81,7 @@ class Demo:
         self.back_after = 0.0
         self.notes: list[str] = []
         self.began = time.monotonic()
+        self.watched = Watched(str(self.home))
 
     def run(self) -> int:
         """Play it; 0 when everything that it promises was seen."""
@@ -87,7 +89,7 @@ class Demo:
         os.chdir(self.folder)
         os.environ["COORD_HOME"] = str(self.home)
         self.home.mkdir()
-        for name in ("coordinator", "hooks", "pool", "workers"):
+        for name in ("coordinator", "hooks", "monitor", "pool", "workers"):
             # A project may have folders of these names; whoever imports them by mistake is told.
             own = self.folder / name
             own.mkdir()
@@ -101,9 +103,13 @@ class Demo:
         self.coord("hooks", "install", "--worker")
         self.note("hooks installed in a new project (coord hooks install --worker)")
         settings = settings_module.load()
-        self.start([sys.executable, "-P", "-m", "coordinator.cli", "serve"], "coordinator")
+        coord = [sys.executable, "-P", "-m", "coordinator.cli"]
+        self.start([*coord, "serve"], "coordinator")
+        self.start([*coord, "monitor", "--elsewhere"], "monitor")
+        self.watched.start()
         self.note(
-            "(the project has folders coordinator/, hooks/, pool/ and workers/ of its own, as a project may)"
+            "(the project has folders coordinator/, hooks/, monitor/, pool/ and workers/ of its own, "
+            "as a project may)"
         )
         self.note("The MODEL IS PLAYED by a script that runs the command each task gives; all else is real.")
         connection = connect.client(settings)
@@ -168,9 +174,9 @@ class Demo:
             started = float(connection.hget("pool:worker:" + str(long[0].worker), "active_at") or 0)
             if view.server_time(connection) - started > 1.2:
                 self.killed = str(long[0].worker)
+                self.killed_at = time.monotonic()
                 self.workers[self.killed].send_signal(signal.SIGKILL)
                 self.workers[self.killed].wait()
-                self.killed_at = time.monotonic()
                 self.note(f"SIGKILL to worker {self.killed}, in the middle of the task `long`")
         if self.killed and not self.back_after and long and long[0].losses:
             self.back_after = time.monotonic() - self.killed_at
@@ -225,6 +231,8 @@ class Demo:
 
     def close(self) -> None:
         """End what was started."""
+        if self.watched.is_alive():
+            self.watched.end()
         for child in self.processes:
             if child.poll() is None:
                 child.terminate()
@@ -279,6 +287,8 @@ class Demo:
         done = [task.status == model.Status.FINISHED for task in tasks.values()]
         idle = [each for each in workers.values() if each.state == "stopped" and "idle" in each.evidence]
         later, long = tasks["later"], tasks["long"]
+        page = self.watched.get("/")
+        seen_dead = self.watched.seen.get("dead", 0.0) - self.killed_at
         checks = [
             (
                 f"{len(tasks)} tasks, all finished, each with one committed result",
@@ -305,6 +315,13 @@ class Demo:
             (
                 "both remaining workers were stopped by their idle clock",
                 len(idle) == 2 and workers[self.killed].state == "dead",
+            ),
+            (
+                "the monitor's page (http://127.0.0.1:5050 by default) showed the workers waiting, working, "
+                f"and dead {max(seen_dead, 0.0) * 1000:.0f} ms after the kill",
+                all(name in page for name in ("<title>", *self.workers))
+                and {"waiting", "working", "dead"} <= set(self.watched.seen)
+                and 0 < seen_dead < 2,
             ),
             (f"all in {seconds:.0f} s", seconds < 60),
         ]

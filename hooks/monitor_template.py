@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from hooks import template
+from pool import monitors
 from pool.compiled import ROOT
 from pool.settings import Settings
 
@@ -127,7 +128,7 @@ def wanted(settings: Settings, http: bool = False) -> Wanted:
 
 def url(settings: Settings) -> str:
     """Where hooks report to."""
-    return settings.monitor_url.rstrip("/") or f"http://127.0.0.1:{settings.monitor_port}"
+    return monitors.url(settings)
 
 
 def token_file(settings: Settings) -> str:

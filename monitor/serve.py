@@ -55,6 +55,18 @@ def bound(host: str, port: int) -> socket.socket:
     return sock
 
 
+def near(host: str, port: int) -> socket.socket:
+    """A socket that listens at one of the next few ports, or else at any.
+
+    Raises:
+        UsageError: There is none.
+    """
+    for other in range(port + 1, min(port + 20, 65535)):
+        with contextlib.suppress(InUse):
+            return bound(host, other)
+    return bound(host, 0)
+
+
 def serve(
     settings: Settings, log: Callable[[str], None], ready: Callable[[str], None], elsewhere: bool = False
 ) -> None:
@@ -72,7 +84,7 @@ def serve(
     except InUse:
         if not elsewhere:
             raise
-        sock = bound(host, 0)
+        sock = near(host, port)
     try:
         asyncio.run(_serve(settings, log, ready, sock))
     finally:

@@ -14,7 +14,7 @@ import click
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from coordinator import embedded, triggers
+from coordinator import embedded, monitoring, triggers
 from coordinator import service as service_module
 from coordinator.commands import common
 from pool import clock, compiled, connect, events, process, units, wire
@@ -39,9 +39,13 @@ def serve() -> None:
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of Redis (default: 6379 if free).")
-@click.option("-d", "--detach", is_flag=True, help="Start both in the background (`coord down` ends them).")
+@click.option("-d", "--detach", is_flag=True, help="Start them in the background (`coord down` ends them).")
 def up(port: int | None, detach: bool) -> None:
-    """Start the embedded Redis (in ./.coord, AOF on) and the coordinator; Ctrl-C ends both."""
+    """Start the embedded Redis (in ./.coord, AOF on), the coordinator and the monitor; Ctrl-C ends them.
+
+    The monitor listens at the setting monitor_port; where that is not set and 5050 is in use, at another
+    port, which it keeps. monitor_enabled = false leaves it out.
+    """
     settings = settings_module.load()
     if settings.redis_url or settings.redis_url_file:
         raise UsageError(
@@ -64,15 +68,36 @@ def up(port: int | None, detach: bool) -> None:
             "WARNING: this is fakeredis, an imitation in memory: nothing outlives it. Install redis-server."
         )
     common.log(f'try: {cli} publish {settings.trigger_channel} "Build and test suite"')
+    monitor = _monitor(settings)
     if detach:
+        if monitor is not None:
+            monitor.note()
         _detached(settings)
+        if monitor is not None:
+            common.log(monitor.ready())
+            monitor.leave()
         return
+    if monitor is not None:
+        monitor.watch(common.log)
     try:
         service_module.serve(settings, common.log)
     finally:
+        if monitor is not None:
+            monitor.stop()
         if ours:
             embedded.stop(home)
             common.log("Redis ended")
+
+
+def _monitor(settings: Settings) -> monitoring.Monitor | None:
+    """Start the monitor, unless it is not wanted or runs already."""
+    if not settings.monitor_enabled:
+        return None
+    url = monitoring.runs(settings)
+    if url:
+        common.log(f"the monitor runs already at {url}")
+        return None
+    return monitoring.Monitor(settings)
 
 
 def _detached(settings: Settings) -> None:
@@ -94,14 +119,16 @@ def _detached(settings: Settings) -> None:
             if child.poll() is not None or clock.mono() > end:
                 raise CoordError(f"the coordinator did not start: see {log}")
             time.sleep(0.02)
-    common.log(f"the coordinator runs in the background (log: {log}); `coord down` ends both")
+    common.log(f"the coordinator runs in the background (log: {log}); `coord down` ends it")
     child.returncode = 0  # it is meant to outlive us
 
 
 @click.command()
 def down() -> None:
-    """End the embedded Redis of this project, and the coordinator that `coord up -d` started."""
+    """End the embedded Redis of this project, and the coordinator and monitor that `coord up -d` started."""
     home = Path(settings_module.load().home)
+    if monitoring.end(home):
+        click.echo("monitor ended")
     note = home / "serve.pid"
     key = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
     if process.same(key):

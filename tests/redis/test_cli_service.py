@@ -135,6 +135,7 @@ def test_settings(coord: Coord, settings: Settings, monkeypatch: pytest.MonkeyPa
 def test_up_and_down(coord: Coord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COORD_REDIS_URL")
     monkeypatch.delenv("COORD_HOME")
+    monkeypatch.setenv("COORD_MONITOR_ENABLED", "0")
     project = tmp_path / "project"
     (project / "below").mkdir(parents=True)
     monkeypatch.chdir(project)
@@ -168,6 +169,7 @@ def test_what_was_submitted_is_there_again_after_down_and_up_and_ctrl_c_ends_bot
     coord: Coord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("COORD_REDIS_URL")
+    monkeypatch.setenv("COORD_MONITOR_ENABLED", "0")
     home = tmp_path / "home"
     home.mkdir()
     server = embedded.start(home, free_port())

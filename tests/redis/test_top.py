@@ -299,7 +299,7 @@ def test_redis_away_is_said_and_comes_back_by_itself(
 
 def test_no_colour_where_none_is_wanted(show: Show, some: None) -> None:
     def colours(screen: Terminal) -> list[str]:
-        screen.shown("q quit")
+        screen.shown("needs you")
         found = re.findall(r"\x1b\[([\d;]*)m", screen.visible(colours=True))
         return [each for each in found if re.search(r"(^|;)([349][0-7]|38|48)(;|$)", each)]
 

@@ -38,7 +38,7 @@ def test_an_imitation(well: Well) -> None:
     programs.mkdir()
     for name in ("sh", "python3"):
         (programs / name).symlink_to(shutil.which(name) or "")
-    well.env(PATH=f"{well.client.parent}:{programs}")
+    well.env(PATH=f"{well.client.parent}:{programs}", COORD_MONITOR_ENABLED="0")
     assert well.coord.process("up", "-d").code == 0
     try:
         well.coord("hooks", "install", "--worker")
