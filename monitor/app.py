@@ -9,16 +9,22 @@ from typing import Any
 import redis
 from fastapi import APIRouter, FastAPI
 
-from monitor import intake, stream
+from monitor import actions, api, errors, intake, login, reference, stream
+from monitor.audit import Audit
 from monitor.hub import Hub
 from monitor.pages import routes as pages
 from monitor.reconcile import Reconciler
+from monitor.redact import Redactor
+from monitor.security import Failures, Guard
 from monitor.store import Store
+from monitor.tokens import Tokens
 from pool import __version__, clock, connect
 from pool.settings import Settings
 
 #: Every part of the service, in the order in which paths are looked up.
-ROUTERS: list[APIRouter] = [intake.router, stream.router, pages.router]
+ROUTERS: list[APIRouter] = [
+    intake.router, stream.router, api.router, actions.router, reference.router, login.router, pages.router,
+]  # fmt: skip
 
 
 class Monitor:
@@ -33,6 +39,10 @@ class Monitor:
         self.store = Store(settings)
         self.hub = Hub(settings, self.store, log)
         self.reconciler = Reconciler(settings, self.hub, self.store, log)
+        self.tokens = Tokens(settings, log)
+        self.redactor = Redactor(settings, more=self.tokens.secrets())
+        self.audit = Audit(settings, self.redactor, log)
+        self.failures = Failures(self.audit.failed)
 
 
 def create_app(settings: Settings, log: Callable[[str], None] = print) -> FastAPI:
@@ -50,8 +60,13 @@ def create_app(settings: Settings, log: Callable[[str], None] = print) -> FastAP
             monitor.hub.stop()
 
     # (/docs is a page of our own: FastAPI's loads code from elsewhere.)
-    app = FastAPI(title="coord", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="coord", version=__version__, description=reference.DESCRIPTION, docs_url=None, redoc_url=None,
+        redirect_slashes=False, responses=errors.REFUSALS, lifespan=lifespan,
+    )  # fmt: skip
     app.state.monitor = monitor
+    app.add_middleware(Guard, settings=settings, tokens=monitor.tokens, failures=monitor.failures)
+    errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
     _describe(app)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
+from monitor import limits, tokens
 from monitor.app import create_app
 from monitor.presence import Presence
 from pool import monitors
@@ -75,9 +76,11 @@ def serve(
     ``elsewhere``: take any port that is free, if the one in the settings is in use.
 
     Raises:
-        UsageError: It cannot listen there.
+        UsageError: It cannot listen there, or the tokens are not in order.
         redis.RedisError: Redis does not answer, at the start.
     """
+    tokens.prepare(settings)
+    limits.room(settings)
     host, port = settings.monitor_host, settings.monitor_port
     try:
         sock = bound(host, port)
@@ -98,7 +101,8 @@ async def _serve(
     hub = app.state.monitor.hub
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
-        timeout_graceful_shutdown=1, timeout_keep_alive=75,
+        timeout_graceful_shutdown=1, timeout_keep_alive=75, proxy_headers=False,
+        http=limits.protocol(settings), h11_max_incomplete_event_size=limits.HEAD_SIZE,
     )  # fmt: skip
     server = Server(config)
 
@@ -116,6 +120,8 @@ async def _serve(
         url = f"http://{name}:{port}"
         with present(settings, log, url, port):
             ready(url)
+            if app.state.monitor.tokens.made:
+                log(f"actions take the operator's token, which is in {app.state.monitor.tokens.made}")
             await server.serve(sockets=[sock])
 
 

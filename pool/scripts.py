@@ -161,6 +161,13 @@ class Pool:
         """Pause or resume a queue ('*' all); whether anything changed: pause.lua."""
         return self.verdict("pause", queue, "pause" if pause else "resume")[1] == "1"
 
+    def audit(
+        self, what: str, target: str, outcome: str, who: str, address: str,
+        task: str = "", worker: str = "", queue: str = "",
+    ) -> str:  # fmt: skip
+        """Note what an operator did, and what came of it; the event's id: audit.lua."""
+        return self.verdict("audit", what, target, outcome, who, address, task, worker, queue)[1]
+
     def floor(self, version: int, force: bool = False) -> list[str]:
         """Ask for scripts of at least this version; what is older, if that forbids it: floor.lua."""
         reply = self.verdict("floor", version, "1" if force else "")

@@ -188,8 +188,19 @@ class Settings(BaseSettings):
     monitor_event_limit: Whole = Field(
         20_000, ge=1, description="events of sessions kept in pool:events, beside the pool's own"
     )
+    monitor_operator_token: str = Field(
+        "", description="token that lets act through the monitor; empty: one is made in HOME/monitor.token"
+    )
+    monitor_operator_token_file: File = Field("", description="file that holds it; it may be changed")
+    monitor_viewer_token: str = Field("", description="token that lets look from other machines")
+    monitor_viewer_token_file: File = Field("", description="file that holds it; it may be changed")
     monitor_hook_token: str = Field("", description="token with which hooks of other machines report")
     monitor_hook_token_file: File = Field("", description="file that holds it; it may be changed")
+    monitor_hosts: Names = Field([], description="names under which the monitor is asked, beside localhost")
+    monitor_body_limit: Size = Field(4 * 2**20, description="bytes of a request to the monitor")
+    monitor_rate: Whole = Field(1000, ge=1, description="requests of one client to the monitor, per second")
+    monitor_connections: Whole = Field(2000, ge=10, description="connections to the monitor at one time")
+    monitor_streams: Whole = Field(256, ge=1, description="clients that follow its events at one time")
 
     played: Flag = Field(False, description="(demo) the worker's model is played by a script")
 
@@ -305,7 +316,8 @@ def compile_values(settings: Settings) -> dict[str, Any]:
     return {
         "format": compiled.FORMAT,
         "coord": __version__,
-        "values": settings.model_dump(),
+        # (Sessions read this file, and hooks only report.)
+        "values": {**settings.model_dump(), "monitor_operator_token": "", "monitor_viewer_token": ""},
         "kinds": {name: kind(name) for name in Settings.model_fields},
         "templates": keys.templates(),
         "rq_version": metadata.version("rq"),

@@ -16,6 +16,7 @@ from pool import connect, model, script_text, scripts
 from pool import settings as settings_module
 from pool.claim import Caller
 from pool.settings import Settings
+from tests.redis.coord import Coord
 from tests.server import Server
 from tests.session import Session
 
@@ -128,3 +129,14 @@ def session(settings: Settings, conn: redis.Redis, tmp_path: Path) -> Iterator[C
     yield run
     for each in reversed(made):
         each.close()
+
+
+@pytest.fixture
+def coord(
+    settings: Settings, conn: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Coord]:
+    """Run `coord` and `coord-worker` on the empty database."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    made = Coord(tmp_path)
+    yield made
+    made.close()

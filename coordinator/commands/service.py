@@ -17,11 +17,13 @@ from redis.retry import Retry
 from coordinator import embedded, monitoring, triggers
 from coordinator import service as service_module
 from coordinator.commands import common
-from pool import clock, compiled, connect, events, process, units, wire
+from pool import clock, compiled, connect, events, process, redact, units, wire
 from pool import settings as settings_module
 from pool.errors import CoordError, RedisAway, UsageError
 from pool.settings import Settings
 
+#: The type of events that say what an operator did through the monitor.
+AUDIT = "operator"
 #: A coordinator begins and ends within so long (seconds).
 _PATIENCE = 10.0
 
@@ -182,16 +184,24 @@ def trigger(message: str, publish: bool, as_json: bool) -> None:
 )
 @click.option("-t", "--task", "task_id", default="", help="Only those of this task.")
 @click.option("-w", "--worker", default="", help="Only those of this worker.")
+@click.option("--type", "kind", default="", help="Only those of this type: queued, claimed, finished ...")
+@click.option("--audit", is_flag=True, help="Only what operators did through the monitor.")
 @common.as_json
-def events_(follow: bool, limit: int, task_id: str, worker: str, as_json: bool) -> None:
+def events_(
+    follow: bool, limit: int, task_id: str, worker: str, kind: str, audit: bool, as_json: bool
+) -> None:
     """Show what happened: each transition is one event. With --json and --follow: one object a line."""
+    if audit and kind not in ("", AUDIT):
+        raise UsageError("--audit and --type exclude each other")
+    kind = AUDIT if audit else kind
 
     def wanted(row: dict[str, Any]) -> bool:
-        return task_id in ("", row.get("task")) and worker in ("", row.get("worker"))
+        of_it = task_id in ("", row.get("task")) and worker in ("", row.get("worker"))
+        return of_it and kind in ("", row.get("type"))
 
     with common.opened() as ctx:
         last = events.newest(ctx.connection)
-        count = 100_000 if (task_id or worker) and limit else limit
+        count = 100_000 if (task_id or worker or kind) and limit else limit
         old = [row for row in events.latest(ctx.connection, count, until=last) if wanted(row)]
         rows = old[:limit][::-1]
         if as_json and not follow:
@@ -244,6 +254,9 @@ def settings(as_json: bool) -> None:
         values["redis_url"] = wire.Address(settings_module.redis_url(found)).shown
     except RedisAway:
         values["redis_url"] = ""  # the embedded one, which does not run
+    for name in values:
+        if redact.is_secret(name) and not name.endswith("_file") and values[name]:
+            values[name] = redact.HIDDEN
     if as_json:
         common.dump(values)
         return

@@ -100,7 +100,7 @@ def task(task_id: str, as_json: bool) -> None:
         except payload.NotATask as error:
             fields = {"prompt": f"(this job is none of coord's: {error})"}
         found.evidence = proof.whole(ctx.connection, found)
-        history = [row for row in events.latest(ctx.connection, _HISTORY) if row.get("task") == task_id][::-1]
+        history, _ = events.of_task(ctx.connection, task_id, 0, _HISTORY)
     if as_json:
         common.dump({**found.__dict__, "fields": fields, "history": history, "messages": waiting,
                      "cost": found.evidence["cost"]})  # fmt: skip

@@ -19,8 +19,8 @@ def start(settings: Settings, conn: redis.Redis, tmp_path: Path) -> Iterator[Cal
     made: list[Running] = []
 
     def run(*argv: str, port: int = 0, **env: str) -> Running:
-        made.append(Running(tmp_path, *argv, port=port, **env).start())
-        return made[-1]
+        made.append(Running(tmp_path, *argv, port=port, **env))
+        return made[-1].start()
 
     yield run
     for each in made:

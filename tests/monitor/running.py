@@ -51,7 +51,7 @@ class Running:
             )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert self.url in line, (line, self.log.read_text())
+        assert line.rstrip().endswith(f":{self.port}"), (line, self.log.read_text())
         return self
 
     def kill(self) -> None:

@@ -18,6 +18,7 @@ from rq import Queue
 
 from coordinator import cli, embedded
 from pool import process, view
+from pool import settings as settings_module
 from pool.claim import Caller
 from pool.scripts import Pool
 from pool.settings import Settings
@@ -226,3 +227,12 @@ def test_no_command_at_all(coord: Coord) -> None:
     assert done.out.startswith("Usage: coord") and done.err == ""
     assert coord("--version").out.startswith("coord, version ")
     assert coord.refused("nothing") == "coord: No such command 'nothing': `coord --help` shows how"
+
+
+def test_settings_show_no_token(coord: Coord, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COORD_MONITOR_OPERATOR_TOKEN", "operator-0123456789")
+    monkeypatch.setenv("COORD_MONITOR_VIEWER_TOKEN_FILE", "/run/secrets/viewer")
+    for done in (coord("settings"), coord("settings", "--json")):
+        assert "operator-0123456789" not in done.out and "[redacted]" in done.out
+        assert "/run/secrets/viewer" in done.out
+    assert "operator-0123456789" not in json.dumps(settings_module.compile_values(settings_module.load()))
