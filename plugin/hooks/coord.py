@@ -223,18 +223,27 @@ SETTINGS = {
         'max_turns': 'int',
         'message_limit': 'size',
         'model': 'str',
+        'monitor_body_limit': 'size',
+        'monitor_connections': 'int',
         'monitor_enabled': 'bool',
         'monitor_event_limit': 'int',
         'monitor_fallback_polling': 'bool',
         'monitor_hook_token': 'str',
         'monitor_hook_token_file': 'file',
         'monitor_host': 'str',
+        'monitor_hosts': 'list',
         'monitor_label_limit': 'int',
+        'monitor_operator_token': 'str',
+        'monitor_operator_token_file': 'file',
         'monitor_polling_interval': 'duration',
         'monitor_polling_interval_with_hooks': 'duration',
         'monitor_port': 'int',
+        'monitor_rate': 'int',
         'monitor_session_timeout': 'duration',
+        'monitor_streams': 'int',
         'monitor_url': 'str',
+        'monitor_viewer_token': 'str',
+        'monitor_viewer_token_file': 'file',
         'permission_mode': 'str',
         'played': 'bool',
         'poll_wait': 'duration',
@@ -344,18 +353,27 @@ SETTINGS = {
         'max_turns': 0,
         'message_limit': 4096,
         'model': '',
+        'monitor_body_limit': 4194304,
+        'monitor_connections': 2000,
         'monitor_enabled': True,
         'monitor_event_limit': 20000,
         'monitor_fallback_polling': True,
         'monitor_hook_token': '',
         'monitor_hook_token_file': '',
         'monitor_host': '127.0.0.1',
+        'monitor_hosts': [],
         'monitor_label_limit': 50,
+        'monitor_operator_token': '',
+        'monitor_operator_token_file': '',
         'monitor_polling_interval': 2.0,
         'monitor_polling_interval_with_hooks': 60.0,
         'monitor_port': 5050,
+        'monitor_rate': 1000,
         'monitor_session_timeout': 300.0,
+        'monitor_streams': 256,
         'monitor_url': '',
+        'monitor_viewer_token': '',
+        'monitor_viewer_token_file': '',
         'permission_mode': '',
         'played': False,
         'poll_wait': 20.0,
@@ -4387,6 +4405,13 @@ class Pool:
         """Pause or resume a queue ('*' all); whether anything changed: pause.lua."""
         return self.verdict("pause", queue, "pause" if pause else "resume")[1] == "1"
 
+    def audit(
+        self, what: str, target: str, outcome: str, who: str, address: str,
+        task: str = "", worker: str = "", queue: str = "",
+    ) -> str:  # fmt: skip
+        """Note what an operator did, and what came of it; the event's id: audit.lua."""
+        return self.verdict("audit", what, target, outcome, who, address, task, worker, queue)[1]
+
     def floor(self, version: int, force: bool = False) -> list[str]:
         """Ask for scripts of at least this version; what is older, if that forbids it: floor.lua."""
         reply = self.verdict("floor", version, "1" if force else "")
@@ -7809,6 +7834,21 @@ elseif call('ZREM', 'pool:monitors', me) == 1 then
   event('unmonitored', '', '', '', ARGV[4])
 end
 return {'ok', whole(call('ZCARD', 'pool:monitors'))}
+'''
+
+LUA['audit.lua'] = r'''-- include: base
+-- Notes what an operator did through the monitor, or that somebody came with a wrong token.
+-- ARGV: 1 what (cancel ... login), 2 its target, 3 what came of it, 4 who (role), 5 the address they came from,
+--       6 task, 7 worker, 8 queue ('' where it is not about one)
+-- Returns {'ok', the event's id}.
+-- Invariant: no token is ever part of it (monitor/audit.py passes none).
+local function operator_event()
+  local detail = ARGV[1] .. (ARGV[2] ~= '' and ' ' .. ARGV[2] or '') .. ': ' .. ARGV[3]
+  return call('XADD', 'pool:events', 'MAXLEN', '~', L.event_limit, '*', 'type', 'operator', 'task', ARGV[6],
+    'worker', ARGV[7], 'queue', ARGV[8], 'detail', detail .. ' (' .. ARGV[4] .. ' at ' .. ARGV[5] .. ')',
+    'what', ARGV[1], 'target', ARGV[2], 'outcome', ARGV[3], 'who', ARGV[4], 'address', ARGV[5])
+end
+return {'ok', operator_event()}
 '''
 
 LUA['beat.lua'] = r'''-- include: base stats worker task
