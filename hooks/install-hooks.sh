@@ -11,10 +11,10 @@
 set -u
 
 # Events that the client waits for (the script leaves at once), and those that it does not wait for.
-WAITS='Stop StopFailure'
+WAITS='Stop StopFailure SessionEnd'
 EVENTS="SessionStart UserPromptSubmit PreToolUse PermissionRequest PermissionDenied PostToolUse
   PostToolUseFailure Notification SubagentStart SubagentStop $WAITS PreCompact PostCompact PostModelSwitch
-  CwdChanged Elicitation ElicitationResult SessionEnd"
+  CwdChanged Elicitation ElicitationResult"
 MARK='notify-monitor.sh'
 
 here=$(cd "$(dirname "$0")" && pwd) || exit 1

@@ -35,8 +35,8 @@ class Report(NamedTuple):
     """An event that is told.
 
     ``waits``: the client waits for the command. `claude -p` that ends kills hooks that it does not wait for,
-    and takes 1.5 s longer when there is one; so those of a turn's end are waited for. It neither waits for a
-    SessionEnd hook in the background nor kills it.
+    and takes 1.5 s longer when there is one; so those of a turn's end are waited for. (Older clients do not
+    even start a SessionEnd hook in the background.)
     """
 
     event: str
@@ -69,7 +69,7 @@ REPORTS = (
     Report("CwdChanged"),
     Report("Elicitation"),
     Report("ElicitationResult"),
-    Report("SessionEnd"),
+    Report("SessionEnd", waits=True),
 )
 #: The client sends these to no http handler.
 NO_HTTP = frozenset(("SessionStart", "Setup"))

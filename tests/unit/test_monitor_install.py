@@ -101,7 +101,9 @@ def test_every_report_is_a_command_that_no_session_waits_for(path: Path, coord: 
         parts = monitor_template.parts(handler)
         assert os.access(parts.python, os.X_OK) and os.path.samefile(parts.file, HOOK)
         assert parts.url == "http://127.0.0.1:5050" and f" {report.route} --monitor " in handler["command"]
-    assert {each.event for each in monitor_template.REPORTS if each.waits} == {"Stop", "StopFailure"}
+    assert {each.event for each in monitor_template.REPORTS if each.waits} == {
+        "Stop", "StopFailure", "SessionEnd"
+    }  # fmt: skip
 
 
 def test_http_where_the_client_has_it(

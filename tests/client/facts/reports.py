@@ -191,7 +191,6 @@ def http_silent(lab: Lab) -> Mapping[str, Seen]:
     Fact(
         "async_session_end",
         "SessionEnd's in the background is neither waited for nor ended",
-        "hooks/monitor_template.py",
     ),
     Fact("async_events", "The events for which commands run in the background"),
 )
