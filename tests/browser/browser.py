@@ -73,7 +73,7 @@ class Browser:
     def open(self, url: str) -> None:
         """Go there, and wait until the page's script runs."""
         self.driver.get(url)
-        self.until(lambda: self.js("return !document.querySelector('[data-does=help]').hidden"))
+        self.until(lambda: self.js("return document.documentElement.classList.contains('js')"))
 
     def js(self, script: str, *arguments: Any) -> Any:
         """Run a script in the page."""

@@ -48,7 +48,7 @@ async function look() {
   const begun = performance.now(), asked = location.pathname + location.search;
   try {
     const reply = await fetch("/fragment" + asked, { headers: { Accept: "text/html" }, cache: "no-store" });
-    if (reply.status === 401 || reply.status === 403) location.reload();
+    if (reply.redirected || reply.status === 401) return location.reload(); // to log in
     if (!reply.ok) throw new Error(`the monitor answers ${reply.status}`);
     const text = await reply.text();
     // (The reader may have gone elsewhere, or typed on, meanwhile.)

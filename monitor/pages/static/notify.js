@@ -6,7 +6,7 @@ const wanted = () => localStorage.getItem(KEPT) === "on" && Notification.permiss
 
 function picture() {
   const button = document.querySelector("[data-does=notify]");
-  if (!("Notification" in window)) button.hidden = true;
+  if (!("Notification" in window)) button.remove();
   else button.setAttribute("aria-pressed", String(wanted()));
 }
 

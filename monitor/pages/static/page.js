@@ -1,5 +1,6 @@
 // What the page does by itself. Reading works without it.
 
+import * as actions from "./actions.js";
 import { setClock, tell } from "./ages.js";
 import * as keys from "./keys.js";
 import * as live from "./live.js";
@@ -17,16 +18,19 @@ const does = {
   },
   notify: notify.toggle,
 };
+for (const name of actions.NAMES) {
+  does[name] = (button) => actions.act(name, button?.dataset.target, Boolean(button?.dataset.undo));
+}
 
-function act(name, given) {
-  does[name]?.(given);
+function act(name, button) {
+  does[name]?.(button);
 }
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-does]");
   if (button) act(button.dataset.does, button);
 });
-for (const button of document.querySelectorAll("[data-does]")) button.hidden = !(button.dataset.does in does);
+document.documentElement.classList.add("js"); // (buttons that need this script show themselves)
 
 // A search finds as one types; without this script its button sends it.
 function search(form) {
