@@ -14,6 +14,7 @@ from monitor.audit import Audit
 from monitor.hub import Hub
 from monitor.pages import routes as pages
 from monitor.reconcile import Reconciler
+from monitor.recorder import Recorder
 from monitor.redact import Redactor
 from monitor.security import Failures, Guard
 from monitor.store import Store
@@ -39,6 +40,7 @@ class Monitor:
         self.store = Store(settings)
         self.hub = Hub(settings, self.store, log)
         self.reconciler = Reconciler(settings, self.hub, self.store, log)
+        self.recorder = Recorder(settings, self.hub, log)
         self.tokens = Tokens(settings, log)
         self.redactor = Redactor(settings, more=self.tokens.secrets())
         self.audit = Audit(settings, self.redactor, log)
@@ -53,9 +55,11 @@ def create_app(settings: Settings, log: Callable[[str], None] = print) -> FastAP
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         monitor.hub.start()
         monitor.reconciler.start()
+        monitor.recorder.start()
         try:
             yield
         finally:
+            monitor.recorder.stop()
             monitor.reconciler.stop()
             monitor.hub.stop()
 

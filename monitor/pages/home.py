@@ -36,7 +36,8 @@ def sessions(request: Request, q: str = "", state: str = "", sort: str = "", pag
         "live": sum(not listing.is_ended(each, now) for each in everyone),
         "numbers": shell.shared.get("numbers", lambda: numbers.read(monitor.redis)),
         "hooks": hooks(request), "columns": _COLUMNS, "sorts": listing.SORTS, "all_states": listing.STATES,
-        "meaning": listing.MEANING, "costs": {name: cost.usd for name, (cost, _) in spent.items()},
+        "meaning": listing.MEANING,
+        "costs": {name: cost.usd for name, (cost, _) in spent.items() if cost.requests},
     })  # fmt: skip
 
 

@@ -46,11 +46,8 @@ def page(path: str) -> Callable[[Page], Page]:
 
 
 def redactor(request: Request) -> Redactor:
-    """What hides secrets, made once: it reads the settings."""
-    state = request.app.state
-    if not hasattr(state, "page_redactor"):
-        state.page_redactor = Redactor(state.monitor.settings)
-    found: Redactor = state.page_redactor
+    """What hides secrets in what is shown."""
+    found: Redactor = request.app.state.monitor.redactor
     return found
 
 

@@ -19,6 +19,7 @@ _THIN = 2.0
 class Entry:
     """What was seen, the state it led to, and how long (seconds) until something else was."""
 
+    id: str
     at: float
     kind: str
     state: str
@@ -45,14 +46,21 @@ def entries(rows: Sequence[dict[str, Any]], now: float) -> list[Entry]:
         at = text.moment(row.get("at")) or text.moment(_number(row.get("at")))
         state = row.get("state", "")
         found.append(
-            Entry(at, row.get("kind", ""), state if state in _KNOWN else "", row.get("task", ""),
-                  row.get("detail", ""), max(0.0, until - at))
+            Entry(row["id"], at, row.get("kind", ""), state if state in _KNOWN else "", row.get("task", ""),
+                  _seen(row), max(0.0, until - at))
         )  # fmt: skip
         until = at
     return found
 
 
 _KNOWN = frozenset(State)
+
+
+def _seen(row: dict[str, Any]) -> str:
+    """What was seen, without the session and the state, which stand beside it."""
+    detail = str(row.get("detail", ""))
+    head, _, rest = detail.partition(": ")
+    return rest if rest and head.endswith(f" {row.get('state')}") else detail
 
 
 def _number(value: Any) -> float:
