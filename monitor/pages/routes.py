@@ -18,3 +18,9 @@ def file(name: str) -> Response:
         return Response("there is no such file", 404, media_type="text/plain")
     # (Asked for anew each time, and answered with "not modified": an upgrade shows at once.)
     return FileResponse(path, media_type=static.TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/favicon.ico")
+def icon() -> Response:
+    """The icon, where a browser looks for one of a page that names none."""
+    return file("icon.svg")

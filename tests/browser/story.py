@@ -168,6 +168,7 @@ def history(connection: redis.Redis, chance: random.Random) -> None:
                 connection.hset(f"pool:cost:day:{day}", f"{what}:{measure}", str(int(amount * part)))
     for back in range(24 * 60):
         minute = now // 60 - back
-        numbers = f"{chance.randint(2, 6)} {int(chance.random() < 0.2)} {int(chance.random() < 0.1)} {chance.randint(0, 4)}"
+        numbers = [chance.choice(each) for each in ((2, 3, 4, 6), (0,) * 8 + (1,), (0, 0, 0, 1), (0, 1, 3))]
+        text = " ".join(map(str, numbers))
         if not 300 < back < 360:
-            connection.hset(f"pool:activity:{minute // 1440}", str(minute % 1440), numbers)
+            connection.hset(f"pool:activity:{minute // 1440}", str(minute % 1440), text)

@@ -83,6 +83,7 @@ function ask(id, prepare = () => {}) {
 
 const write = (dialog, name, text) => {
   const place = dialog.querySelector(`[data-text=${name}]`);
+  if (!place) return;
   place.textContent = text;
   place.hidden = !text;
 };
