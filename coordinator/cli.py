@@ -37,6 +37,7 @@ COMMANDS = {
     "logs": ("logs", "Show what was said and done, by a worker or for a task."),
     "mcp": ("mcp", "Serve the pool's tools to an MCP client."),
     "monitor": ("monitor", "Run the monitor: every session, in a browser."),
+    "notify": ("notify", "Send a test notification by each way that is on."),
     "pause": ("workers", "Pause a queue, or all."),
     "purge": ("purge", "Delete tasks that ended long ago."),
     "queues": ("workers", "Show queues with their depths."),

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from fastapi import APIRouter, FastAPI
 
-from monitor import actions, api, errors, intake, login, reference, stream
+from monitor import actions, api, errors, intake, login, metrics, notify, reference, stream
 from monitor.audit import Audit
 from monitor.hub import Hub
 from monitor.pages import routes as pages
@@ -25,6 +25,7 @@ from pool.settings import Settings
 #: Every part of the service, in the order in which paths are looked up.
 ROUTERS: list[APIRouter] = [
     intake.router, stream.router, api.router, actions.router, reference.router, login.router, pages.router,
+    metrics.router,
 ]  # fmt: skip
 
 
@@ -45,6 +46,8 @@ class Monitor:
         self.redactor = Redactor(settings, more=self.tokens.secrets())
         self.audit = Audit(settings, self.redactor, log)
         self.failures = Failures(self.audit.failed)
+        self.metrics = metrics.registry(settings, metrics.Sources(self.hub.mirror.all, self.hub.followers))
+        self.notifier = notify.Notifier(settings, self.hub.mirror.all, log, self.tokens.secrets())
 
 
 def create_app(settings: Settings, log: Callable[[str], None] = print) -> FastAPI:
@@ -56,9 +59,11 @@ def create_app(settings: Settings, log: Callable[[str], None] = print) -> FastAP
         monitor.hub.start()
         monitor.reconciler.start()
         monitor.recorder.start()
+        monitor.notifier.start()
         try:
             yield
         finally:
+            monitor.notifier.stop()
             monitor.recorder.stop()
             monitor.reconciler.stop()
             monitor.hub.stop()

@@ -90,6 +90,10 @@ class Hub:
             return Heard(True, self._hooks_since, last)
         return Heard(False, last and last + timeout, last)
 
+    def followers(self) -> int:
+        """How many listen now."""
+        return len(self._listeners)
+
     # -- its life --------------------------------------------------------------------------------------
 
     def start(self) -> None:

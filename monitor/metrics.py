@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import redis
 from fastapi import APIRouter, Request, Response
@@ -43,16 +44,13 @@ router = APIRouter()
 Values = Sequence[tuple[Sequence[str], float]]
 
 
-class Sources:
-    """What the metrics are made of besides Redis: the sessions in memory, and the stream's clients."""
+class Sources(NamedTuple):
+    """What the metrics are made of besides Redis."""
 
-    def sessions(self) -> Iterable[Session]:
-        """Every session's record."""
-        return ()
-
-    def stream_clients(self) -> int:
-        """Who follows the stream of events now."""
-        return 0
+    #: Every session's record, as it is in memory.
+    sessions: Callable[[], Iterable[Session]]
+    #: How many follow the stream of events.
+    stream_clients: Callable[[], int]
 
 
 class PoolCollector(Collector):
@@ -93,7 +91,7 @@ class PoolCollector(Collector):
 @router.get("/metrics", include_in_schema=False)
 def metrics(request: Request) -> Response:
     """Every metric, as text for Prometheus or, if the Accept header asks for it, as OpenMetrics."""
-    registry: CollectorRegistry = request.app.state.metrics
+    registry: CollectorRegistry = request.app.state.monitor.metrics
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(registry), headers={"content-type": content_type, "cache-control": "no-store"})
 

@@ -458,6 +458,40 @@ class Pool:
         flat = [part for pair in fields.items() for part in pair]
         self.verdict("supervise", supervisor, seconds, *flat)
 
+    # -- notifications ---------------------------------------------------------------------------------
+
+    def notice(
+        self, channel: str, seconds: float, most: int, occasions: Sequence[tuple[str, str]] = ()
+    ) -> int:
+        """Note what people are to be told by a channel; how much of it is new: notice.lua.
+
+        ``occasions`` are those that the caller has seen: a name, and what it is (JSON). Failures of tasks
+        that are older than so many ``seconds`` are left out; ``most`` wait at most.
+        """
+        flat = [part for pair in occasions for part in pair]
+        return int(self.verdict("notice", channel, seconds, most, *flat)[1])
+
+    def deliver(self, channel: str, rate: int, seconds: float, together: int) -> tuple[str, int, str] | None:
+        """Take a notification that is due: its id, the number of this try, its items (JSON): deliver.lua.
+
+        It is another's after so many ``seconds``. No more than ``rate`` begin in a minute: else up to
+        ``together`` of them become one.
+        """
+        reply = self.verdict("deliver", channel, rate, seconds, together)
+        return (reply[1], int(reply[2]), reply[3]) if reply[0] == "take" else None
+
+    def delivered(
+        self, channel: str, notice: str, tries: int, outcome: str, delay: float = 0.0, how: str = "",
+        shown: str = "",
+    ) -> bool:  # fmt: skip
+        """Settle one that was taken: delivered.lua. False: another has taken it meanwhile.
+
+        ``outcome`` is ``sent``, ``again`` (after ``delay`` seconds), ``failed`` or ``over``; ``shown`` is
+        what pages are to show (JSON).
+        """
+        args = (channel, notice, tries, outcome, delay, how, shown)
+        return self.verdict("delivered", *args)[0] == "ok"
+
     # -- the coordinator -----------------------------------------------------------------------------
 
     def lead(self, token: str, seconds: float, step_down: bool = False) -> tuple[bool, float, list[str]]:

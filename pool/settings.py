@@ -208,6 +208,22 @@ class Settings(BaseSettings):
         50, ge=1, description="queues, accounts and models with a label of their own in GET /metrics"
     )
 
+    monitor_notify: Names = Field(
+        ["desktop", "browser"],
+        description="how people are told that a session waits for them, or a task has failed: "
+        "desktop, browser, webhook; or none",
+    )
+    monitor_notify_after: Duration = Field(
+        5.0, ge=0, description="a session that waits for a person for so long is told of"
+    )
+    monitor_notify_rate: Whole = Field(
+        6, ge=1, description="notifications a minute, by each of these ways; more are made one"
+    )
+    monitor_notify_webhook: str = Field("", description="URL to which notifications are POSTed as JSON")
+    monitor_notify_webhook_file: File = Field("", description="file that holds it: it may be a secret")
+    monitor_notify_secret: str = Field("", description="what such a POST is signed with (HMAC-SHA256)")
+    monitor_notify_secret_file: File = Field("", description="file that holds it")
+
     @field_validator("queue", "queues")
     @classmethod
     def _check_queues(cls, value: str | list[str]) -> str | list[str]:
@@ -217,6 +233,14 @@ class Settings(BaseSettings):
         if not value:
             raise ValueError("a worker serves at least one queue")
         return value
+
+    @field_validator("monitor_notify")
+    @classmethod
+    def _check_channels(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if name not in ("desktop", "browser", "webhook", "none"):
+                raise ValueError(f"{name[:60]!r} is not one of desktop, browser, webhook and none")
+        return list(dict.fromkeys(value))
 
     @field_validator("prices")
     @classmethod

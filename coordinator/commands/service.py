@@ -255,7 +255,8 @@ def settings(as_json: bool) -> None:
     except RedisAway:
         values["redis_url"] = ""  # the embedded one, which does not run
     for name in values:
-        if redact.is_secret(name) and not name.endswith("_file") and values[name]:
+        secret = redact.is_secret(name) or name == "monitor_notify_webhook"
+        if secret and values[name] and not name.endswith("_file"):
             values[name] = redact.HIDDEN
     if as_json:
         common.dump(values)

@@ -41,8 +41,8 @@ SCRIPTS: dict[str, Sequence[str]] = {
     "INCR": [_KEY], "LPOP": [_KEY], "LPOS": [_KEY, "m"], "LPUSH": [_KEY, "m"], "LREM": [_KEY, "0", "m"],
     "PERSIST": [_KEY], "RPUSH": [_KEY, "m"], "SADD": [_KEY, "m"], "SET": [_KEY, "v"],
     "SETNX": [_KEY, "v"], "SREM": [_KEY, "m"], "XADD": [_KEY, "*", "f", "v"], "XDEL": [_KEY, "1-1"],
-    "ZADD": [_KEY, "1", "m"], "ZRANGEBYSCORE": [_KEY, "0", "1"], "ZREM": [_KEY, "m"],
-    "ZREMRANGEBYSCORE": [_KEY, "0", "1"],
+    "XRANGE": [_KEY, "-", "+"], "ZADD": [_KEY, "1", "m"], "ZRANGEBYSCORE": [_KEY, "0", "1"],
+    "ZREM": [_KEY, "m"], "ZREMRANGEBYSCORE": [_KEY, "0", "1"],
 }  # fmt: skip
 #: Of all these, what a session's hooks, helpers and keeper and its supervisor take.
 _WORKER = """

@@ -233,6 +233,13 @@ SETTINGS = {
         'monitor_host': 'str',
         'monitor_hosts': 'list',
         'monitor_label_limit': 'int',
+        'monitor_notify': 'list',
+        'monitor_notify_after': 'duration',
+        'monitor_notify_rate': 'int',
+        'monitor_notify_secret': 'str',
+        'monitor_notify_secret_file': 'file',
+        'monitor_notify_webhook': 'str',
+        'monitor_notify_webhook_file': 'file',
         'monitor_operator_token': 'str',
         'monitor_operator_token_file': 'file',
         'monitor_polling_interval': 'duration',
@@ -363,6 +370,13 @@ SETTINGS = {
         'monitor_host': '127.0.0.1',
         'monitor_hosts': [],
         'monitor_label_limit': 50,
+        'monitor_notify': ['desktop', 'browser'],
+        'monitor_notify_after': 5.0,
+        'monitor_notify_rate': 6,
+        'monitor_notify_secret': '',
+        'monitor_notify_secret_file': '',
+        'monitor_notify_webhook': '',
+        'monitor_notify_webhook_file': '',
         'monitor_operator_token': '',
         'monitor_operator_token_file': '',
         'monitor_polling_interval': 2.0,
@@ -4702,6 +4716,40 @@ class Pool:
         flat = [part for pair in fields.items() for part in pair]
         self.verdict("supervise", supervisor, seconds, *flat)
 
+    # -- notifications ---------------------------------------------------------------------------------
+
+    def notice(
+        self, channel: str, seconds: float, most: int, occasions: Sequence[tuple[str, str]] = ()
+    ) -> int:
+        """Note what people are to be told by a channel; how much of it is new: notice.lua.
+
+        ``occasions`` are those that the caller has seen: a name, and what it is (JSON). Failures of tasks
+        that are older than so many ``seconds`` are left out; ``most`` wait at most.
+        """
+        flat = [part for pair in occasions for part in pair]
+        return int(self.verdict("notice", channel, seconds, most, *flat)[1])
+
+    def deliver(self, channel: str, rate: int, seconds: float, together: int) -> tuple[str, int, str] | None:
+        """Take a notification that is due: its id, the number of this try, its items (JSON): deliver.lua.
+
+        It is another's after so many ``seconds``. No more than ``rate`` begin in a minute: else up to
+        ``together`` of them become one.
+        """
+        reply = self.verdict("deliver", channel, rate, seconds, together)
+        return (reply[1], int(reply[2]), reply[3]) if reply[0] == "take" else None
+
+    def delivered(
+        self, channel: str, notice: str, tries: int, outcome: str, delay: float = 0.0, how: str = "",
+        shown: str = "",
+    ) -> bool:  # fmt: skip
+        """Settle one that was taken: delivered.lua. False: another has taken it meanwhile.
+
+        ``outcome`` is ``sent``, ``again`` (after ``delay`` seconds), ``failed`` or ``over``; ``shown`` is
+        what pages are to show (JSON).
+        """
+        args = (channel, notice, tries, outcome, delay, how, shown)
+        return self.verdict("delivered", *args)[0] == "ok"
+
     # -- the coordinator -----------------------------------------------------------------------------
 
     def lead(self, token: str, seconds: float, step_down: bool = False) -> tuple[bool, float, list[str]]:
@@ -8364,6 +8412,85 @@ event('confirmed', ARGV[3], ARGV[1], queue, token)
 return {'ok'}
 '''
 
+LUA['deliver.lua'] = r'''-- include: base
+-- Take a notification that is to be sent by a channel now, for so long that it can be sent. No more than so many begin
+-- in a minute: where more wait than may begin, all of them become one.
+-- ARGV: 1 channel, 2 how many may begin in a minute, 3 seconds until another may take it, unless it was settled,
+-- 4 how many are made one at most
+-- Returns {'take', id, tries (this one included), items (JSON list)} or {'wait', seconds until something may be
+-- sent ('' nothing waits)}.
+-- Invariants: between taking and settling (delivered.lua) it stays where it is, so that a sender that dies loses
+-- none; the number of tries is the fence of who has taken it.
+local channel, rate = ARGV[1], tonumber(ARGV[2])
+local waiting, begun = 'pool:notices:' .. channel, 'pool:notices:' .. channel .. ':begun'
+local function body(id) return 'pool:notice:' .. channel .. ':' .. id end
+
+local function take(id)
+  local tries = call('HINCRBY', body(id), 'tries', 1)
+  call('ZADD', waiting, stamp(NOW + tonumber(ARGV[3])), id)
+  return {'take', id, whole(tries), call('HGET', body(id), 'items')}
+end
+
+local fresh = {}
+for _, id in ipairs(call('ZRANGEBYSCORE', waiting, '-inf', stamp(NOW), 'LIMIT', 0, tonumber(ARGV[4]))) do
+  local tries = call('HGET', body(id), 'tries')
+  if not tries then call('ZREM', waiting, id)  -- it has expired
+  elseif tonumber(tries) > 0 then return take(id)
+  else fresh[#fresh + 1] = id end
+end
+
+call('ZREMRANGEBYSCORE', begun, '-inf', stamp(NOW - 60))
+local room = rate - call('ZCARD', begun)
+if #fresh == 0 or room <= 0 then
+  local first = call('ZRANGE', #fresh == 0 and waiting or begun, 0, 0, 'WITHSCORES')
+  if not first[2] then return {'wait', ''} end
+  return {'wait', stamp(math.max(tonumber(first[2]) + (#fresh == 0 and 0 or 60) - NOW, 0))}
+end
+
+local id = fresh[1]
+if #fresh > room then
+  local items = {}
+  for place, other in ipairs(fresh) do
+    items[place] = string.sub(call('HGET', body(other), 'items'), 2, -2)
+    call('ZREM', waiting, other)
+    call('DEL', body(other))
+  end
+  id = id .. '+' .. whole(#fresh - 1)
+  call('HSET', body(id), 'items', '[' .. table.concat(items, ',') .. ']', 'tries', '0')
+  call('EXPIRE', body(id), 604800)
+  event('collected', '', '', '', channel .. ' ' .. id .. ': ' .. whole(#fresh) .. ' in one')
+end
+call('ZADD', begun, stamp(NOW), id)
+call('EXPIRE', begun, 120)
+return take(id)
+'''
+
+LUA['delivered.lua'] = r'''-- include: base
+-- Say what became of a notification that was taken.
+-- ARGV: 1 channel, 2 its id, 3 the number of the try, 4 'sent', 'again' (it is tried again after a while), 'failed' (it
+-- was tried often enough) or 'over' (nobody needs to know any more), 5 seconds until the next try, 6 how it went,
+-- 7 what pages are to show (JSON; '' unless the channel is the pages themselves)
+-- Returns {'ok'} or {'stale'}: another has taken it meanwhile, and nothing was changed.
+-- Invariant: who has it not (any more) settles nothing. What pages show is an event, written as it is settled.
+local channel, id, outcome = ARGV[1], ARGV[2], ARGV[4]
+local waiting, body = 'pool:notices:' .. channel, 'pool:notice:' .. channel .. ':' .. id
+if call('HGET', body, 'tries') ~= ARGV[3] or not call('ZSCORE', waiting, id) then return {'stale'} end
+if outcome == 'again' then
+  call('ZADD', waiting, stamp(NOW + tonumber(ARGV[5])), id)
+  return {'ok'}
+end
+call('ZREM', waiting, id)
+call('DEL', body)
+if outcome == 'over' then
+  call('ZREM', waiting .. ':begun', id)
+  return {'ok'}
+end
+call('HINCRBY', 'pool:totals', 'notified ' .. channel .. ' ' .. outcome, 1)
+if ARGV[7] ~= '' then event('notify', '', '', '', ARGV[7])
+else event(outcome == 'sent' and 'notified' or 'unnotified', '', '', '', channel .. ' ' .. id .. ': ' .. ARGV[6]) end
+return {'ok'}
+'''
+
 LUA['deregister.lua'] = r'''-- include: base stats worker task
 -- A registration ends: 'died' (the process is gone: its task counts as lost and is claimable at
 -- once) or 'ended' (the session said goodbye: its task is handed back).
@@ -9406,6 +9533,64 @@ event('state', call('HGET', worker_key(ARGV[1]), 'claim') or '', ARGV[1], '', AR
 return {'ok'}
 '''
 
+LUA['notice.lua'] = r'''-- include: base
+-- Note whom a person is to be told of, by one channel: tasks that have failed for good since the last look, and the
+-- occasions that the caller has seen. Each once, whoever looks and however often.
+-- ARGV: 1 channel, 2 failures older than so many seconds are not told of any more, 3 how many may wait to be sent,
+-- 4.. for each occasion: its name, and what it is (JSON)
+-- Returns {'ok', how many are new, how many wait}.
+-- pool:notify              hash: where in pool:failures each channel has come to
+-- pool:noticed:<channel>   zset: occasions that were noted, by the moment
+-- pool:notices:<channel>   zset: what is to be sent, by the moment from which on that may be tried
+-- pool:notice:<channel>:<id>  hash: what it says (`items`, a JSON list), and how often it was tried
+-- Invariant: a channel's place in pool:failures moves on in the very script that notes what was read there.
+local channel, most = ARGV[1], tonumber(ARGV[3])
+local waiting, PAGE, WEEK = 'pool:notices:' .. channel, 100, 604800
+local new = 0
+
+local function add(id, item)
+  local key = 'pool:notice:' .. channel .. ':' .. id
+  call('HSET', key, 'items', '[' .. item .. ']', 'tries', '0')
+  call('EXPIRE', key, WEEK)
+  call('ZADD', waiting, stamp(NOW), id)
+  new = new + 1
+end
+
+local place = call('HGET', 'pool:notify', channel)
+if not place then  -- the channel is new: what has failed before is not its business
+  place = whole(NOW * 1000) .. '-0'
+  call('HSET', 'pool:notify', channel, place)
+end
+local failures = call('XRANGE', 'pool:failures', '(' .. place, '+', 'COUNT', PAGE)
+for _, entry in ipairs(failures) do
+  place = entry[1]
+  local f = {}
+  for i = 1, #entry[2], 2 do f[entry[2][i]] = entry[2][i + 1] end
+  local at = tonumber(string.match(place, '^%d+')) / 1000
+  if at >= NOW - tonumber(ARGV[2]) then
+    add('failed-' .. place, cjson.encode({kind = 'failed', task = f.task or '', queue = f.queue or '',
+      worker = f.worker or '', asks = f.why or '', at = stamp(at),
+      title = call('HGET', K.job(f.task or ''), 'description') or ''}))
+  end
+end
+if #failures > 0 then call('HSET', 'pool:notify', channel, place) end
+
+local noticed = 'pool:noticed:' .. channel
+call('ZREMRANGEBYSCORE', noticed, '-inf', stamp(NOW - WEEK))
+for i = 4, #ARGV, 2 do
+  if call('ZADD', noticed, 'NX', stamp(NOW), ARGV[i]) == 1 then add(ARGV[i], ARGV[i + 1]) end
+end
+
+while call('ZCARD', waiting) > most do
+  local id = call('ZRANGE', waiting, 0, 0)[1]
+  call('ZREM', waiting, id)
+  call('DEL', 'pool:notice:' .. channel .. ':' .. id)
+  call('HINCRBY', 'pool:totals', 'notified ' .. channel .. ' dropped', 1)
+  event('unnotified', '', '', '', channel .. ' ' .. id .. ': too many wait')
+end
+return {'ok', whole(new), whole(call('ZCARD', waiting))}
+'''
+
 LUA['observe.lua'] = r'''-- include: base observed
 -- Something was seen of a session: its record becomes what monitor/states.py made of it, unless it is not the
 -- record any more from which that was made.
@@ -9453,6 +9638,7 @@ if client ~= '' and (owner ~= session or #ids == 0) then
   call('HSET', key, 'ids', table.concat(kept, ' '))
   call('HSET', 'pool:session-ids', client, session)
 end
+if not string.find(ARGV[6], ':', 1, true) then call('HINCRBY', 'pool:totals', 'hooks', 1) end
 call('ZADD', 'pool:sessions', stamp(NOW), session)
 local id = session_event(limit, session, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11])
 call('XADD', 'pool:timeline:' .. session, 'MAXLEN', '~', ARGV[13], id, 'kind', ARGV[6], 'state', ARGV[7],

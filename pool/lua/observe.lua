@@ -45,6 +45,7 @@ if client ~= '' and (owner ~= session or #ids == 0) then
   call('HSET', key, 'ids', table.concat(kept, ' '))
   call('HSET', 'pool:session-ids', client, session)
 end
+if not string.find(ARGV[6], ':', 1, true) then call('HINCRBY', 'pool:totals', 'hooks', 1) end
 call('ZADD', 'pool:sessions', stamp(NOW), session)
 local id = session_event(limit, session, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11])
 call('XADD', 'pool:timeline:' .. session, 'MAXLEN', '~', ARGV[13], id, 'kind', ARGV[6], 'state', ARGV[7],

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain
@@ -25,28 +25,22 @@ from pool.errors import StaleClaim
 from pool.scripts import Pool
 from pool.sessions import Session, State
 from pool.settings import Settings
+from tests.monitor.running import Running
 from tests.server import Server
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 Submit = Callable[..., str]
 Register = Callable[..., Caller]
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-class Known(metrics.Sources):
+def known(*sessions: Session) -> metrics.Sources:
     """Sessions that a test makes up."""
-
-    def __init__(self, *sessions: Session) -> None:
-        self.known = sessions
-
-    def sessions(self) -> Iterable[Session]:
-        return self.known
-
-    def stream_clients(self) -> int:
-        return 3
+    return metrics.Sources(lambda: sessions, lambda: 3)
 
 
 def scraped(settings: Settings, *sessions: Session) -> str:
-    return generate_latest(metrics.registry(settings, Known(*sessions))).decode()
+    return generate_latest(metrics.registry(settings, known(*sessions))).decode()
 
 
 def samples(text: str) -> Samples:
@@ -163,19 +157,37 @@ def test_every_metric_is_in_the_catalogue_and_the_other_way_round(
             assert each.labels.keys() - {"le"} == set(entry.labels), name
 
 
-def test_open_metrics_for_who_asks_for_it(story: Caller, settings: Settings) -> None:
-    app = FastAPI()
-    app.include_router(metrics.router)
-    app.state.metrics = metrics.registry(settings, Known())
-    client = TestClient(app)
-    usual = client.get("/metrics")
-    assert usual.headers["content-type"].startswith("text/plain; version=")
-    assert "# TYPE coord_claims_total counter" in usual.text and "# EOF" not in usual.text
-    accept = {"accept": "application/openmetrics-text; version=1.0.0, text/plain; q=0.5"}
-    modern = client.get("/metrics", headers=accept)
-    assert modern.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
-    names = {family.name for family in open_metrics(modern.text)}  # type: ignore[no-untyped-call]
+def test_the_page_of_documents_has_the_same_table() -> None:
+    page = (ROOT / "docs" / "monitor.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(coord_\w+)` \| (\w+) \| ([\w, ]*) \| (.+) \|$", page, re.MULTILINE)
+    assert [tuple(row) for row in rows] == [
+        (name, entry.kind, ", ".join(entry.labels), entry.help) for name, entry in catalogue.METRICS.items()
+    ]
+
+
+def test_the_service_answers_in_the_form_that_is_asked_for(
+    story: Caller, start: Callable[..., Running]
+) -> None:
+    monitor = start()
+    monitor.hook("UserPromptSubmit", session="a-session")
+    with_client = monitor.stream()
+    status, usual, headers = monitor.request("GET", "/metrics")
+    assert status == 200 and headers["content-type"].startswith("text/plain; version=")
+    found = samples(usual.decode())
+    assert value(found, "coord_monitor_hook_events_total") == 1
+    assert value(found, "coord_sessions", state="working", kind="other") == 1
+    assert value(found, "coord_monitor_stream_clients") == 1
+    assert ("process_start_time_seconds", ()) in found
+    with_client.close()
+    accept = "application/openmetrics-text; version=1.0.0, text/plain; q=0.5"
+    _, modern, headers = monitor.request("GET", "/metrics", headers={"Accept": accept})
+    assert headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    names = {family.name for family in open_metrics(modern.decode())}  # type: ignore[no-untyped-call]
     assert {"coord_claims", "coord_task_wait_seconds", "coord_redis_up"} <= names
+    monitor.kill()
+    again = start()
+    _, text, _ = again.request("GET", "/metrics")
+    assert value(samples(text.decode()), "coord_monitor_hook_events_total") == 1, "a restart resets nothing"
 
 
 def test_labels_are_bounded_and_a_label_stays(
@@ -188,7 +200,7 @@ def test_labels_are_bounded_and_a_label_stays(
     for n in range(8):
         queue(f"q{n}", 10)
     few = settings.model_copy(update={"monitor_label_limit": 3})
-    registry = metrics.registry(few, Known())
+    registry = metrics.registry(few, known())
 
     def counted() -> dict[str, float]:
         found = samples(generate_latest(registry).decode())
@@ -243,7 +255,7 @@ def test_the_age_is_that_of_the_oldest_though_another_was_put_before_it(
 
 def test_redis_away_is_said_and_all_else_is_left_out(own_server: Server, settings: Settings) -> None:
     there = settings.model_copy(update={"redis_url": own_server.url})
-    registry = metrics.registry(there, Known(Session("s")))
+    registry = metrics.registry(there, known(Session("s")))
     assert value(samples(generate_latest(registry).decode()), "coord_redis_up") == 1
     assert own_server.process is not None
     own_server.process.send_signal(signal.SIGSTOP)  # it takes connections and answers nothing
@@ -274,7 +286,7 @@ def test_a_scrape_costs_the_same_whatever_waits(
         replace(Session(f"s-{n}"), state=list(State)[n % 12], since=float(n), hooks_at=float(n))
         for n in range(10_000)
     ]
-    registry = metrics.registry(settings, Known(*sessions))
+    registry = metrics.registry(settings, known(*sessions))
 
     def best() -> float:
         times = []
