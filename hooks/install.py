@@ -84,7 +84,7 @@ def install_reports(scope: str, settings: Settings, http: bool = False) -> Outco
     text = files.read(path)
     here = merge.found(merge.parse(NOTHING if text is None else text, path, merge.REPORTS))
     wanted = monitor_template.wanted(settings, http)
-    kept = _keep_token(settings, wanted.token_file)
+    kept = keep_token(settings)
     if here.reports == wanted.groups:
         return Outcome(str(path), kept)
     return _put(path, text, merge.only(here.groups, template.is_ours), here.worker, wanted.groups)
@@ -135,9 +135,13 @@ def _put(path: Path, text: str | None, workers: merge.Groups, worker: bool, repo
     return Outcome(str(path), True, gone, str(backup) if backup.exists() else "")
 
 
-def _keep_token(settings: Settings, path: str) -> bool:
-    """Put the token where the hooks read it, if the settings hold it themselves; whether it was not there."""
-    token = settings.monitor_hook_token
+def keep_token(settings: Settings) -> bool:
+    """Put the token where the hooks read it, if the settings hold it themselves; whether it was not there.
+
+    Raises:
+        CoordError: The disk cannot be written.
+    """
+    token, path = settings.monitor_hook_token, monitor_template.token_file(settings)
     if not token or files.read(Path(path)) == token + "\n":
         return False
     files.write(Path(path), token + "\n", mode=0o600)

@@ -86,3 +86,8 @@ def port(settings: Settings) -> int:
 def url(settings: Settings) -> str:
     """Where hooks on this machine report to."""
     return settings.monitor_url.rstrip("/") or f"http://127.0.0.1:{port(settings)}"
+
+
+def expected(settings: Settings) -> bool:
+    """Whether there is a monitor to report to: the settings name one, or one was started with this HOME."""
+    return settings.monitor_enabled and bool(settings.monitor_url or noted(settings.home))

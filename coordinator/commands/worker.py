@@ -12,8 +12,8 @@ import click
 
 from coordinator.commands import common
 from hooks import install as installer
-from hooks import template
-from pool import compiled, connect, enroll, profile, sessionlog, units
+from hooks import monitor_template, template
+from pool import compiled, connect, enroll, monitors, profile, sessionlog, units
 from pool import settings as settings_module
 from pool.errors import EXIT_FAILED, CoordError, UsageError
 from pool.settings import Settings
@@ -101,6 +101,8 @@ def run(project: str, name: str, tmux: str, **given: Any) -> None:
                 _install(settings, supervisor.config(slot))
         else:
             installer.prepare(settings, template.wanted(settings, worker=True))
+            if monitors.expected(settings):
+                installer.keep_token(settings)
         with connect.reachable(settings):
             supervisor.run()
     except OSError as error:
@@ -114,10 +116,23 @@ def _install(settings: Settings, config: Path) -> None:
     try:
         config.mkdir(parents=True, exist_ok=True, mode=0o700)
         installer.install("user", settings, worker=True)
+        if monitors.expected(settings):
+            installer.install_reports("user", settings)
+        else:
+            installer.uninstall("user", workers=False)
     finally:
         os.environ.pop("CLAUDE_CONFIG_DIR")
         if before is not None:
             os.environ["CLAUDE_CONFIG_DIR"] = before
+
+
+def _given(settings: Settings) -> dict[str, Any]:
+    """The hooks as settings of one session, for those that share a configuration folder with a person."""
+    wanted = template.wanted(settings, worker=True).settings()
+    if monitors.expected(settings):
+        for event, groups in monitor_template.wanted(settings).groups.items():
+            wanted["hooks"][event] = [*wanted["hooks"].get(event, []), *groups]
+    return wanted
 
 
 def _options(settings: Settings, name: str, folder: Path, given: dict[str, Any]) -> supervise.Options:
@@ -157,7 +172,7 @@ def _options(settings: Settings, name: str, folder: Path, given: dict[str, Any])
         one("session_tokens", "session_tokens"), memory,
     )  # fmt: skip
     shared = one("config", "worker_config") == "shared"
-    hooks = json.dumps(template.wanted(settings, worker=True).settings()) if shared else ""
+    hooks = json.dumps(_given(settings)) if shared else ""
     options = supervise.Options(
         settings, name, folder, one("mode", "worker_mode"), workers, one("least", "workers_min"),
         one("most", "workers_max") or workers, tuple(given["queues"] or settings.queues), given["resume"],

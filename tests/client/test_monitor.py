@@ -295,6 +295,22 @@ def test_a_sub_agent_is_no_session_and_a_nested_one_is_a_child(
     assert last[mine]["agents"] == 0 and last[mine]["state"] in ("dead", "stopped")
 
 
+@pytest.mark.parametrize("config", ["own", "shared"])
+def test_supervised_sessions_report_without_being_told_to(
+    config: str, api: Api, home: Home, submit: Callable[..., str], start: Callable[[], Running]
+) -> None:
+    api.script(models.worker(), key=home.key)
+    monitor = start()
+    home.run("coord", "hooks", "uninstall", "--scope", "user")
+    stream = monitor.stream()
+    home.start("coord", "worker", "run", "--name", "w1", "--config", config, "--mode", "hook",
+               COORD_CLAUDE=home.program, COORD_MONITOR_URL=monitor.url)  # fmt: skip
+    task = submit("run: true")
+    tool = stream.state("tool", "w1")["record"]
+    assert tool["evidence"] == "hook PreToolUse Bash" and tool["task"] == task
+    assert stream.state("waiting", "w1")["record"]["task"] == ""
+
+
 def _events(conn: redis.Redis) -> list[tuple[bytes, tuple[bytes, bytes]]]:
     found: Any = conn.xrange("pool:events")
     return [(entry, (fields[b"type"], fields[b"worker"])) for entry, fields in found]
