@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from monitor.errors import Problem
-from pool import model, operate
+from pool import model, operate, profile
 from pool.errors import CoordError
 
 _T = TypeVar("_T")
@@ -34,10 +34,57 @@ class Given(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+#: What the fields of a task mean, and (for OpenAPI) what their validators take; the others are plain.
+_FIELDS: dict[str, dict[str, Any]] = {
+    "prompt": {"description": "What the session is to do.", "minLength": 1, "pattern": r"\S"},
+    "id": {"description": "Its id; empty: one is made.", "pattern": "^[A-Za-z0-9_-]{0,200}$"},
+    "title": {"description": "What lists show of it; empty: the prompt's first line."},
+    "context": {"description": "Not here: files are read where one submits.", "maxItems": 0},
+    "read": {"description": "Paths that the session is told to read."},
+    "cwd": {"description": "Directory to work in, absolute; empty: the worker's own.", "pattern": "^(/|$)"},
+    "queue": {"description": "Its queue; empty: the usual one.", "pattern": "^[A-Za-z0-9_.-]{0,200}$"},
+    "priority": {"description": "Which of the waiting are claimed first."},
+    "retries": {"description": "How often it is tried again.", "minimum": 0, "maximum": 1000},
+    "backoff": {"description": "Waits before each retry, in seconds or as `10m`; it needs retries."},
+    "timeout": {"description": "It may run for so long: seconds, or `2h`."},
+    "run_at": {"description": "Not before: seconds since 1970, or 2026-01-31T12:00Z."},
+    "run_in": {"description": "Not before so long has passed: seconds, or `10m`."},
+    "after": {"description": "Tasks that must be finished first."},
+    "allow_failure": {"description": "With `after`: a failed one will do."},
+    "unique": {"description": "Enqueue nothing while a live task has this key.", "maxLength": 4096},
+    "check": {"description": "A command that must pass before it is complete.", "maxLength": 4096},
+    "finish": {"description": "What ends it: `coord-worker complete`, or a turn's last message."},
+    "worktree": {"description": "A git worktree of its own: true, or the commit it begins with."},
+    "model": {"description": "The model of its session.", "maxLength": 200},
+    "effort": {"description": "How hard it thinks.", "enum": ["", *profile.EFFORTS]},
+    "permission_mode": {
+        "description": "How it asks for permission.", "enum": ["", *profile.PERMISSION_MODES],
+    },
+    "allowed_tools": {"description": "Tools that it may use unasked: Edit, Bash(git *).", "maxItems": 100},
+    "disallowed_tools": {"description": "Tools that it may not use.", "maxItems": 100},
+    "max_turns": {"description": "Turns at most.", "minimum": 1, "maximum": profile.MOST_TURNS},
+    "budget": {
+        "description": "US dollars at most.", "exclusiveMinimum": 0, "maximum": profile.MOST_USD,
+    },
+}  # fmt: skip
+
+
+def _described(schema: dict[str, Any]) -> None:
+    for name, more in _FIELDS.items():
+        schema["properties"][name].update(more)
+
+
 class Submit(model.TaskSpec):
     """A task: the fields of a line for `coord submit --from`. Only `prompt` is needed."""
 
-    context: list[str] = Field([], max_length=0, description="Not here: files are read where one submits.")
+    model_config = ConfigDict(json_schema_extra=_described)
+
+    @field_validator("context")
+    @classmethod
+    def _none(cls, value: list[str]) -> list[str]:
+        if value:
+            raise ValueError("files are read where one submits: use `coord submit --context`")
+        return value
 
     @field_validator("cwd")
     @classmethod

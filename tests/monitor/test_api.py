@@ -12,7 +12,7 @@ import pytest
 import redis
 from pydantic import BaseModel
 
-from monitor import api, models
+from monitor import actions, api, models
 from pool import accounts, costs, events, listing, operate, scripts, stats, view
 from pool.claim import Caller
 from pool.sessions import Session
@@ -276,7 +276,9 @@ def test_everything_is_described(monitor: Running) -> None:
             assert each.get("description") or path.startswith("/hook/"), path
             for one in each.get("parameters", []):
                 assert one["name"] in ("id", "limit", "cursor") or one.get("schema"), (path, one)
-    ours = {name for name in vars(models) if isinstance(getattr(models, name), type)}
+    ours = {
+        name for each in (models, actions) for name in vars(each) if isinstance(getattr(each, name), type)
+    }
     for name, each in found["components"]["schemas"].items():
         assert each.get("description") or "enum" in each, name
         for field, one in each.get("properties", {}).items():
