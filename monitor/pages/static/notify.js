@@ -27,19 +27,22 @@ function tell(title, body, tag, path) {
   });
 }
 
+// The monitor decides what is told, when, and how often (monitor/notify.py): so do all its pages, and once.
+const FRESH = 60_000;
+
 export function start(live) {
   picture();
-  const states = new Map();
   live.onEvent((kind, row) => {
-    if (kind === "session" && row.record) {
-      const { id, state, needs, evidence } = row.record;
-      if (state === "needs-you" && states.get(id) !== state) {
-        tell(`${id} needs you`, needs || evidence || "", `needs ${id}`, `/sessions/${encodeURIComponent(id)}`);
-      }
-      states.set(id, state);
+    if (kind !== "pool" || row.type !== "notify") return;
+    if (Date.now() - Number(row.id.split("-")[0]) > FRESH) return; // (told again after a pause of the line)
+    let said;
+    try {
+      said = JSON.parse(row.detail);
+    } catch {
+      return;
     }
-    if (kind === "pool" && row.type === "failed" && row.task) {
-      tell("A task has failed", row.detail || row.task, `failed ${row.task}`, `/tasks/${encodeURIComponent(row.task)}`);
-    }
+    // (The path alone: whatever the link says, this page stays on its host.)
+    const path = URL.canParse(said.url) ? location.origin + new URL(said.url).pathname : "/";
+    tell(String(said.title), String(said.text), String(said.id), path);
   });
 }
