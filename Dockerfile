@@ -1,4 +1,5 @@
-# Three images of one build: `redis`, `coordinator`, and `worker` (the coordinator's, with Claude Code).
+# Four images of one build: `redis`, `coordinator`, `monitor` (the coordinator's, with places for tokens), and `worker`
+# (the coordinator's, with Claude Code).
 # Any of docker's builders makes them. PIP_INDEX_URL and the like are taken as build arguments.
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 ARG REDIS_IMAGE=redis:7-bookworm
@@ -8,8 +9,9 @@ COPY docker/redis/redis.conf docker/redis/users.acl /etc/redis/coord/
 COPY docker/redis/start /usr/local/bin/coord-redis
 # A login's file gets the group of its folder: that of the one role that may read it.
 RUN chmod 755 /usr/local/bin/coord-redis && chmod 644 /etc/redis/coord/* \
- && mkdir -p /logins/coordinator /logins/worker /data \
+ && mkdir -p /logins/coordinator /logins/worker /logins/monitor /data \
  && chown 999:999 /data && chown 999:10001 /logins/coordinator && chown 999:10002 /logins/worker \
+ && chown 999:10003 /logins/monitor \
  && chmod 2750 /logins/*
 USER 999:999
 WORKDIR /data
@@ -49,6 +51,17 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/
 USER 10001:10001
 WORKDIR /tmp
 CMD ["coord", "serve"]
+
+FROM coordinator AS monitor
+USER 0:0
+COPY docker/coord-monitor docker/monitor-health /usr/local/bin/
+# What workers may read, their group (10002) may.
+RUN mkdir -p /var/lib/monitor /run/report \
+ && chown 10003:10003 /var/lib/monitor && chmod 700 /var/lib/monitor \
+ && chown 10003:10002 /run/report && chmod 2750 /run/report
+USER 10003:10003
+EXPOSE 5050
+CMD ["coord-monitor"]
 
 FROM coordinator AS worker
 USER 0:0

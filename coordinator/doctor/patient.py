@@ -20,7 +20,7 @@ from pool.settings import Settings
 PATIENCE = 2.0
 
 #: Who may ask the doctor: the parts of the pool, by what they must be allowed to do.
-PARTS = ("coordinator", "worker", "viewer")
+PARTS = ("coordinator", "worker", "monitor", "viewer")
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,12 @@ LPOP LPUSH LREM PERSIST RPUSH SADD SET SISMEMBER SMEMBERS SREM TIME XADD XREAD X
 ZREM ZREMRANGEBYSCORE ZSCORE
 """
 WORKER = frozenset(_WORKER.split())
+#: What the monitor takes, besides looking: it writes down sessions, and does what operators do.
+_MONITOR = """
+DEL EVAL EVALSHA EXPIRE HDEL HINCRBY HINCRBYFLOAT HSET LPOP LPUSH LREM PERSIST RPUSH SADD SET SETNX SREM XADD
+XDEL ZADD ZRANGEBYSCORE ZREM ZREMRANGEBYSCORE
+"""
+MONITOR = frozenset(_MONITOR.split())
 #: What reading triggers takes; each would do nothing, even if it ran.
 TRIGGERS: dict[str, Sequence[str]] = {
     "XACK": [_KEY, _NOBODY, "1-1"], "XADD": [_KEY, "no-id", "f", "v"], "XDEL": [_KEY, "1-1"],
@@ -73,7 +79,10 @@ def needs(patient: Patient, name: str = "") -> list[Need]:
     channel, stream = patient.settings.trigger_channel, patient.settings.trigger_stream
     name = name or f"doctor-{uuid.uuid4().hex}"
     table = {**VIEWER, **SCRIPTS}
-    wanted = {"viewer": VIEWER.keys(), "worker": WORKER, "coordinator": table.keys()}[patient.part]
+    wanted = {
+        "viewer": VIEWER.keys(), "worker": WORKER, "monitor": VIEWER.keys() | MONITOR,
+        "coordinator": table.keys(),
+    }[patient.part]  # fmt: skip
     found = []
     for command in sorted(wanted):
         args = table[command]
@@ -121,7 +130,9 @@ def rights(patient: Patient) -> Iterator[Finding]:
     if missing:
         words = " ".join(f"'{word}'" if word[0] in "~&" else word for word in missing)
         remedy = f"{patient.cli} acl setuser {patient.user} {words}"
-        if patient.user in ("worker", "viewer") and patient.user != patient.part:  # another part's own login
+        if (
+            patient.user in ("worker", "monitor", "viewer") and patient.user != patient.part
+        ):  # another part's own login
             remedy = f"coord doctor --as {patient.user} (a {patient.user} needs no more than that)"
         yield wrong(f"user {patient.user} lacks {', '.join(missing)}, which {who} needs", remedy)
     if untried and untried != ["PUBLISH"]:

@@ -26,6 +26,7 @@ def stack(generation: str) -> Iterator[Stack]:
     try:
         made.compose("up", "-d", "--build")
         made.all_healthy("worker", 3)
+        made.all_healthy("monitor", 1)
         yield made
     finally:
         made.down()

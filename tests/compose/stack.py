@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -59,7 +60,8 @@ class Stack:
         self.environ = {
             key: value for key, value in os.environ.items() if not key.startswith(("POOL_", "ANTHROPIC"))
         }
-        self.environ |= {**SHORT, "POOL_PORT": str(self.port)}
+        self.monitor_port = free_port()
+        self.environ |= {**SHORT, "POOL_PORT": str(self.port), "POOL_MONITOR_PORT": str(self.monitor_port)}
         #: The workers' own volumes: compose leaves those of a scaled-down worker behind.
         self.volumes: set[str] = set()
 
@@ -102,6 +104,21 @@ class Stack:
         self.note_volumes()
         self.compose("down", "-v", "-t", "3", "--remove-orphans", check=False)
         run("docker", "volume", "rm", *sorted(self.volumes), check=False)
+
+    # -- the monitor -----------------------------------------------------------------------------------
+
+    def monitor(self, path: str, token: str = "", **options: Any) -> tuple[int, str]:
+        """What the monitor answers on the host, under the address that people type; 0 while it does not."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        connection = http.client.HTTPConnection("127.0.0.1", self.monitor_port, timeout=10)
+        try:
+            connection.request("GET", path, headers={**headers, **options})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except OSError:
+            return 0, ""
+        finally:
+            connection.close()
 
     # -- coord ---------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ def test_the_file_is_valid(generation: str) -> None:
 
 
 def test_it_comes_up_confined(stack: Stack) -> None:
-    for service, count in (("redis", 1), ("coordinator", 1), ("worker", 3)):
+    for service, count in (("redis", 1), ("coordinator", 1), ("monitor", 1), ("worker", 3)):
         stack.all_healthy(service, count)
         for each in stack.ids(service):
             found = stack.inspect(each)
@@ -55,10 +55,13 @@ def test_each_login_is_its_roles_and_nowhere_else(stack: Stack) -> None:
     )
     worker = stack.exec("worker", "sh", "-c", "cat /run/login/*").strip()
     assert worker.startswith("redis://worker:") and "\n" not in worker
-    secrets = {url.split(":")[2].split("@")[0] for url in (worker, stack.url(), stack.url("viewer.url"))}
-    assert len(secrets) == 3 and all(len(secret) == 64 for secret in secrets)
+    monitor = stack.exec("monitor", "cat", "/run/login/redis.url").strip()
+    logins = (worker, monitor, stack.url(), stack.url("viewer.url"))
+    secrets = {url.split(":")[2].split("@")[0] for url in logins}
+    secrets |= set(stack.exec("monitor", "sh", "-c", "cat /var/lib/monitor/*.token /run/report/*").split())
+    assert len(secrets) == 7 and all(len(secret) == 64 for secret in secrets)
     shown = stack.compose("logs") + stack.compose("config")
-    for service in ("redis", "coordinator", "worker"):
+    for service in ("redis", "coordinator", "monitor", "worker"):
         shown += json.dumps(stack.inspect(stack.ids(service)[0]))
         shown += run("docker", "exec", stack.ids(service)[0], "env")
     assert not [secret for secret in secrets if secret in shown]
@@ -88,6 +91,37 @@ def test_a_stranger_publishes_as_the_readme_types_it(stack: Stack) -> None:
         assert "NOPERM" in run(
             "sh", "-c", f"redis-cli -p {stack.port} {words.replace('*', chr(92) + '*')} 2>&1"
         )
+
+
+def test_the_monitor_asks_for_a_token_and_shows_what_workers_do(stack: Stack) -> None:
+    viewer = stack.exec("monitor", "cat", "/var/lib/monitor/viewer.token").strip()
+    hook = stack.exec("worker", "cat", "/run/report/hook.token").strip()
+    assert "denied" in stack.compose(
+        "exec", "-T", "worker", "sh", "-c", "echo x >/run/report/x 2>&1 || echo denied"
+    )
+    assert [stack.monitor("/", token)[0] for token in ("", "no-such-token-at-all", hook, viewer)] == [
+        401, 401, 403, 200
+    ]  # fmt: skip
+    assert stack.monitor("/", Accept="text/html")[0] == 303, "a browser is sent to where it can log in"
+    gate = "/work/project/watched"
+    (task,) = stack.submit(f"until [ -e {gate} ]; do sleep 0.2; done")
+
+    def seen() -> dict[str, Any] | None:
+        status, text = stack.monitor("/api/v1/sessions", viewer)
+        found = json.loads(text)["sessions"] if status == 200 else []
+        return next((each for each in found if each["task"] == task and each["hooks_at"]), None)
+
+    working = until(seen, "the monitor shows the worker at its task, and has heard its hooks")
+    assert working["worker"] and working["state"] in ("working", "tool")
+    (container,) = stack.ids("monitor")
+    count = stack.inspect(container)["RestartCount"]
+    stack.kill(container)
+    until(lambda: stack.inspect(container)["RestartCount"] == count + 1, "the monitor is started again")
+    again = until(seen, "it knows what it knew")
+    assert (again["id"], again["worker"]) == (working["id"], working["worker"])
+    stack.exec("worker", "touch", gate)
+    stack.all_done([task])
+    stack.all_healthy("monitor", 1)
 
 
 def test_the_viewer_cannot_write(stack: Stack) -> None:

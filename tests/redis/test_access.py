@@ -11,13 +11,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from coordinator.doctor import rights
-from pool import script_text
+from pool import connect, script_text
+from pool.settings import Settings
 from tests.conftest import ROOT
+from tests.monitor.running import Running
 from tests.redis.test_supervisor import Supervisor, until
 from tests.server import Server
 
@@ -33,6 +36,14 @@ WORKER_SCRIPTS = (
 #: What a worker sends besides: it logs in, runs scripts, waits on its doorbell and on events, reads its
 #: parents' results.
 WORKER_SENDS = {"auth", "ping", "select", "eval", "evalsha", "blpop", "hmget", "xread", "xrevrange"}
+
+
+#: The scripts that the monitor runs: what it sees, and what operators do on its page.
+MONITOR_SCRIPTS = (
+    "attend", "audit", "cancel", "forget", "observe", "pause", "requeue", "submit", "tell", "tune",
+)  # fmt: skip
+#: What the monitor does not send of what those who look may.
+NOT_THE_MONITOR = {"hello", "info", "subscribe", "unsubscribe", "xinfo|groups", "xinfo|stream"}
 
 
 def rules() -> dict[str, list[str]]:
@@ -64,10 +75,17 @@ def test_a_worker_may_send_what_workers_send_and_no_more() -> None:
     assert granted("worker") == wanted, "mend docker/redis/users.acl"
 
 
+def test_the_monitor_may_look_and_send_what_it_runs_and_no_more() -> None:
+    looks = granted("viewer") - NOT_THE_MONITOR
+    wanted = (looks | {"eval", "evalsha"}).union(*(called(name) for name in MONITOR_SCRIPTS))
+    assert granted("monitor") == wanted, "mend docker/redis/users.acl"
+    assert not [rule for rule in rules()["monitor"] if "trigger" in rule]
+
+
 def test_the_coordinator_may_run_every_script_and_nothing_dangerous() -> None:
     wanted = WORKER_SENDS.union(*(called(name) for name in script_text.names()))
     assert wanted <= granted("coordinator"), "mend docker/redis/users.acl"
-    for user in ("default", "coordinator", "worker", "viewer"):
+    for user in ("default", "coordinator", "worker", "monitor", "viewer"):
         assert rules()[user].index("-@all") < rules()[user].index("+auth")
         assert not granted(user) & {"acl", "config", "config|set", "debug", "flushall", "flushdb", "keys",
                                     "monitor", "module", "replicaof", "shutdown", "slaveof"}  # fmt: skip
@@ -78,7 +96,7 @@ def test_the_coordinator_may_run_every_script_and_nothing_dangerous() -> None:
 def guarded(tmp_path: Path) -> Iterator[Server]:
     """A Redis with those users; the password of each is its name and `-secret`."""
     text = "\n".join(line for line in TEMPLATE.read_text().splitlines() if line.startswith("user "))
-    for user in ("coordinator", "worker", "viewer"):
+    for user in ("coordinator", "worker", "monitor", "viewer"):
         text = text.replace(f"@{user.upper()}@", hashlib.sha256(f"{user}-secret".encode()).hexdigest())
     (tmp_path / "users.acl").write_text(text + "\n")
     with Server(tmp_path / "guarded", extra=("--aclfile", str(tmp_path / "users.acl"))) as running:
@@ -87,6 +105,10 @@ def guarded(tmp_path: Path) -> Iterator[Server]:
 
 def url(server: Server, user: str) -> str:
     return f"redis://{user}:{user}-secret@127.0.0.1:{server.port}/0"
+
+
+def _login(server: Server, user: str) -> dict[str, Any]:
+    return {"port": server.port, "username": user, "password": f"{user}-secret"}
 
 
 def coord(server: Server, user: str, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -101,7 +123,7 @@ def cli(server: Server, *argv: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("part", ["coordinator", "worker", "viewer"])
+@pytest.mark.parametrize("part", ["coordinator", "worker", "monitor", "viewer"])
 def test_the_doctor_finds_nothing_missing(guarded: Server, part: str) -> None:
     done = coord(guarded, part, "doctor", "--as", part, "--only", "redis", "--json")
     found = {each["check"]: each for each in json.loads(done.stdout)["findings"]}
@@ -154,6 +176,47 @@ def test_a_worker_cannot_reach_the_triggers(guarded: Server) -> None:
         ):  # fmt: skip
             with pytest.raises(redis.ResponseError):
                 client.execute_command(*words)
+
+
+def test_the_monitor_works_under_its_user(guarded: Server, settings: Settings, tmp_path: Path) -> None:
+    with connect.client(settings, **_login(guarded, "worker")) as client:
+        connect.pool(settings, client).register(
+            "w1", "a-process", "session", "host", 1, ["tasks"], 600.0, 0, "/", ("2.12", "3.11", "0.1")
+        )
+    tasks = [coord(guarded, "coordinator", "submit", "do it").stdout.strip() for _ in range(2)]
+    watching = Running(tmp_path, COORD_REDIS_URL=url(guarded, "monitor")).start()
+    try:
+        watching.hook("SessionStart", "a-session", source="startup")
+        session = watching.get("/api/v1/sessions")["sessions"][0]
+        ids = {"/tasks/": tasks[0], "/sessions/": session["id"]}
+        pages = [path for path, has in watching.get("/openapi.json")["paths"].items() if "get" in has]
+        for path in [
+            *pages,
+            "/",
+            "/tasks",
+            f"/tasks/{tasks[0]}",
+            f"/sessions/{session['id']}",
+            "/queues",
+            "/costs",
+        ]:
+            wanted = re.sub(r"(/tasks/|/sessions/)\{\w+\}", lambda found: found[1] + ids[found[1]], path)
+            if wanted != "/events":
+                status, text, _ = watching.request("GET", wanted)
+                assert status == 200 or (wanted.endswith("/result") and status == 404), (wanted, status, text)
+        token = (Path(os.environ["COORD_HOME"]) / "monitor.token").read_text().strip()
+        for action, body in (
+            ("submit", {"prompt": "do it"}), ("cancel", {"ids": [tasks[1]]}), ("retry", {"ids": [tasks[1]]}),
+            ("cancel", {"ids": [tasks[0]]}), ("requeue", {"ids": [tasks[1]]}), ("pause", {"queue": "tasks"}),
+            ("resume", {"queue": "tasks"}), ("drain", {"workers": ["w1"]}),
+            ("tell", {"target": "w1", "text": "hush"}),
+        ):  # fmt: skip
+            headers = {"Authorization": f"Bearer {token}"}
+            status, text, _ = watching.request("POST", f"/action/{action}", body, headers)
+            assert status == (409 if action == "requeue" else 200), (action, status, text)
+    finally:
+        log = watching.log.read_text()
+        watching.close()
+    assert "NOPERM" not in log and "refuses" not in log and "secret" not in log, log
 
 
 @pytest.mark.settings(idle_limit="1s", recheck="1s", played="1")

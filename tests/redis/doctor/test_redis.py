@@ -18,6 +18,7 @@ from pool import script_text
 from pool import settings as settings_module
 from tests.proxy import Proxy
 from tests.redis.doctor.well import Well
+from tests.redis.test_access import MONITOR_SCRIPTS
 from tests.server import Server, free_port
 
 
@@ -265,6 +266,7 @@ TIGHT = {
         "+publish",
     ),
     "worker": WRITES,
+    "monitor": WRITES,
     "viewer": (),
 }
 
@@ -387,6 +389,7 @@ def test_the_commands_of_all_scripts_are_asked_for(well: Well) -> None:
     assert len(used) > 30
     assert used <= {*rights.VIEWER, *rights.SCRIPTS}
     assert set().union(*(commands(name) for name in OF_WORKERS)) <= rights.WORKER
+    assert set().union(*(commands(name) for name in MONITOR_SCRIPTS)) <= {*rights.VIEWER, *rights.MONITOR}
     patient = Patient(settings_module.load(), [])
     patient.connect()
     wanted = rights.needs(patient)
