@@ -83,11 +83,6 @@ def port(settings: Settings) -> int:
     return settings.monitor_port
 
 
-def expected(settings: Settings) -> bool:
-    """Whether sessions that coord itself starts are to report: it is known where to, and not switched off."""
-    return settings.monitor_enabled and bool(settings.monitor_url or noted(settings.home))
-
-
 def url(settings: Settings) -> str:
     """Where hooks on this machine report to."""
     return settings.monitor_url.rstrip("/") or f"http://127.0.0.1:{port(settings)}"
