@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from dataclasses import replace
 
 from monitor.signals import Signal
 from pool.sessions import Session, State
@@ -96,9 +97,14 @@ def new(signal: Signal, index: Index) -> Session:
         return Session(signal.worker, worker=signal.worker)
     digest = hashlib.sha256((signal.session or signal.process).encode()).hexdigest()
     forked = index.of_process(signal.process)
-    above = (index.of_process(each) for each in signal.ancestors)
-    nearest = forked or next((each for each in above if each is not None), None)
-    return Session(f"s-{digest[:10]}", parent=nearest.id if nearest else "")
+    return Session(f"s-{digest[:10]}", parent=forked.id if forked else related(signal, index).parent)
+
+
+def related(signal: Signal, index: Index) -> Signal:
+    """The signal with the name of the session in whose shell its process was started, where it tells."""
+    above = (index.of_process(each) for each in signal.ancestors if each != signal.process)
+    nearest = next((each for each in above if each is not None), None)
+    return replace(signal, parent=nearest.id) if nearest is not None else signal
 
 
 def absorbed(signal: Signal, index: Index) -> Session | None:

@@ -136,6 +136,7 @@ class Observer:
     def _observe(self, signal: Signal) -> Session:
         with self.mirror.lock:
             index = self.mirror.index
+            signal = matching.related(signal, index)
             known = matching.find(signal, index)
             before = index.sessions[known] if known is not None else matching.new(signal, index)
             absorbed = matching.absorbed(signal, index)

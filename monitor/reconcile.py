@@ -68,6 +68,14 @@ def polling(sessions: Sequence[Session], settings: Settings, now: float) -> bool
     return settings.monitor_fallback_polling and now - heard(sessions) > settings.monitor_session_timeout
 
 
+def unheard(sessions: Sequence[Session], settings: Settings, now: float) -> list[Session]:
+    """The sessions that live, and of which no hook was heard for so long: a look tells more of them."""
+    if not settings.monitor_fallback_polling:
+        return []
+    before = now - settings.monitor_session_timeout
+    return [each for each in sessions if each.hooks_at < before and not _ended(each)]
+
+
 def conclude(sessions: Sequence[Session], view: View, settings: Settings) -> list[Signal]:
     """The signals in what was seen."""
     found = [entry.signal(view.at, view.above.get(entry.process, ())) for entry in view.entries]
@@ -132,6 +140,7 @@ class Reconciler:
         self.hub = hub
         self.store = store
         self._log = log
+        self._reader = registry.Reader()
         self._here = f"{process.boot_id()}-{process.namespace()}"
         self._watches: dict[str, process.Watch] = {}
         self._poll = select.poll() if hasattr(os, "pidfd_open") else None
@@ -150,30 +159,30 @@ class Reconciler:
         self._ending.set()
         self._thread.join(timeout=5.0)
 
-    def _interval(self, stands_in: bool) -> float:
-        name = "monitor_polling_interval" if stands_in else "monitor_polling_interval_with_hooks"
-        return float(getattr(self.settings, name))
-
     # -- the thread ----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        last = -math.inf
+        last, short = -math.inf, self.settings.monitor_polling_interval
         while not self._ending.is_set():
-            sessions = self.hub.mirror.all()
-            interval = self._interval(polling(sessions, self.settings, clock.wall()))
+            sessions, now = self.hub.mirror.all(), clock.wall()
+            long = self.settings.monitor_polling_interval_with_hooks
+            interval = short if polling(sessions, self.settings, now) else long
             if clock.mono() - last >= interval:
                 last = clock.mono()
-                self._round(sessions)
+                self._round(sessions, whole=True)
+            elif quiet := unheard(sessions, self.settings, now):
+                self._round(quiet, whole=False)
             self._watch(sessions)
-            self._await(min(self.settings.monitor_polling_interval, interval))
+            self._await(min(short, interval))
         for key in list(self._watches):
             self._unwatch(key)
 
-    def _round(self, sessions: Sequence[Session]) -> None:
-        """One look at everything; what cannot be seen now is left to the next."""
+    def _round(self, sessions: Sequence[Session], whole: bool) -> None:
+        """One look, at everything or at these; what cannot be seen now is left to the next."""
         try:
-            self._tell(conclude(sessions, self.look(sessions), self.settings))
-            self._forget(sessions)
+            self._tell(conclude(sessions, self.look(sessions, whole), self.settings))
+            if whole:
+                self._forget(sessions)
             self._problem = ""
         except Exception as error:  # (whatever it is, the next look may be better; this thread must go on)
             if repr(error) != self._problem:
@@ -189,15 +198,15 @@ class Reconciler:
             if known is None or states.step(known, signal) is not known:
                 self.hub.observer.take(signal)
 
-    def look(self, sessions: Sequence[Session]) -> View:
-        """What there is to see now.
+    def look(self, sessions: Sequence[Session], whole: bool = True) -> View:
+        """What there is to see now; of the pool, its live workers and those of these sessions (``whole``).
 
         Raises:
             redis.RedisError: Redis is away.
         """
         at = clock.wall()
-        entries = registry.read(registry.folders(self.settings))
-        known = {each.process for each in sessions}
+        entries = self._reader.read(registry.folders(self.settings))
+        known = {each.process for each in self.hub.mirror.all()}
         alive = {each for each in known if each.startswith(self._here + "-") and _lives(each)}
         names = {each.worker for each in sessions if each.worker and each.serves}
         return View(
@@ -205,7 +214,7 @@ class Reconciler:
             here=self._here,
             alive=frozenset(alive | {entry.process for entry in entries}),
             entries=tuple(entries),
-            workers=_workers(self.store.connection, names),
+            workers=_workers(self.store.connection, names, whole),
             above={
                 entry.process: tuple(filter(None, map(process.key, process.ancestors(entry.pid))))
                 for entry in entries
@@ -268,9 +277,9 @@ class Reconciler:
                     self._log(f"the end of {each.id} is left to the next look: {error}")
 
 
-def _workers(connection: redis.Redis, names: set[str]) -> dict[str, dict[str, str]]:
-    """The hashes of the pool's live workers, and of these."""
-    live: Any = connection.zrange("pool:workers", 0, -1)
+def _workers(connection: redis.Redis, names: set[str], whole: bool) -> dict[str, dict[str, str]]:
+    """The hashes of these workers, and (``whole``) of all that live."""
+    live: Any = connection.zrange("pool:workers", 0, -1) if whole else []
     wanted = sorted(names | {each.decode("utf-8", "replace") for each in live})
     found: dict[str, dict[str, str]] = {}
     for first in range(0, len(wanted), _PAGE):

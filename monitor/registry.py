@@ -56,19 +56,37 @@ def folders(settings: Settings) -> list[Path]:
     return [each / "sessions" for each in found]
 
 
-def read(places: Iterable[Path]) -> list[Entry]:
-    """The sessions in those folders whose processes live. What cannot be read is as if it were not there."""
-    found: dict[str, Entry] = {}
-    for place in places:
-        try:
-            names = sorted(os.listdir(place))[:_MOST]
-        except OSError:
-            continue  # no session has run there yet
-        for name in names:
-            entry = _entry(place / name) if name.endswith(".json") and name[:-5].isdigit() else None
-            if entry is not None:
+class Reader:
+    """Reads those files, each again only when it has changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[int, int], Entry | None]] = {}
+
+    def read(self, places: Iterable[Path]) -> list[Entry]:
+        """The sessions in those folders whose processes live; what cannot be read is as if not there."""
+        found: dict[str, Entry] = {}
+        seen: dict[str, tuple[tuple[int, int], Entry | None]] = {}
+        for path in (each for place in places for each in _files(place)):
+            try:
+                status = path.stat()
+            except OSError:
+                continue  # it has just been removed
+            stamp = (status.st_mtime_ns, status.st_size)
+            before = self._known.get(str(path))
+            entry = before[1] if before is not None and before[0] == stamp else _entry(path)
+            seen[str(path)] = (stamp, entry)
+            if entry is not None and process.start_time(entry.pid) == entry.process.rpartition("-")[2]:
                 found[entry.process] = entry
-    return list(found.values())
+        self._known = seen
+        return list(found.values())
+
+
+def _files(place: Path) -> list[Path]:
+    try:
+        names = sorted(os.listdir(place))[:_MOST]
+    except OSError:
+        return []  # no session has run there yet
+    return [place / name for name in names if name.endswith(".json") and name[:-5].isdigit()]
 
 
 def _entry(path: Path) -> Entry | None:
@@ -76,7 +94,7 @@ def _entry(path: Path) -> Entry | None:
         with path.open("rb") as file:
             raw = json.loads(file.read(_SIZE))
     except (OSError, ValueError, RecursionError):
-        return None  # it has just been removed, or is being written
+        return None  # it has just been removed, or is being written (and will be newer then)
     if not isinstance(raw, dict) or raw.get("pid") != int(path.stem):
         return None
     try:

@@ -64,6 +64,8 @@ class Signal:
     #: `pool.process.key` of the client's process, those of the processes above it (nearest first), its pid.
     process: str = ""
     ancestors: tuple[str, ...] = ()
+    #: Our name of the session in whose shell it was started (`matching.related`).
+    parent: str = ""
     pid: int = 0
     host: str = ""
     cwd: str = ""

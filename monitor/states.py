@@ -171,8 +171,8 @@ def _same_client(session: Session, signal: Signal) -> dict[str, str | int]:
 
 def _filled(session: Session, signal: Signal) -> Session:
     """Who the session is, as far as that was not known."""
-    said = _same_client(session, signal)
-    missing = {name: value for name, value in said.items() if not getattr(session, name)}
+    said = {**_same_client(session, signal), "parent": signal.parent}
+    missing = {name: value for name, value in said.items() if value and not getattr(session, name)}
     return replace(session, **missing) if missing else session  # type: ignore[arg-type]
 
 
@@ -198,7 +198,7 @@ def _hook(session: Session, signal: Signal) -> Session:
     if signal.agent:
         return _of_agent(heard, signal)
     if signal.kind != "SessionEnd":
-        heard = replace(heard, **_same_client(session, signal))  # type: ignore[arg-type]
+        heard = replace(_filled(heard, signal), **_same_client(session, signal))  # type: ignore[arg-type]
     if session.ended_at and signal.kind not in ("SessionStart", "UserPromptSubmit", "PreToolUse"):
         return heard
     act = _HOOKS.get(signal.kind)
@@ -535,14 +535,14 @@ def _seen(session: Session, signal: Signal) -> Session:
         said = replace(said, confidence=Confidence.LIKELY)
     if kind == "worker":
         return _hash(said, signal)
-    if signal.session and signal.since > session.evidence_at:
+    if signal.session and signal.since > session.hooks_at:
         said = replace(said, session=signal.session)  # /clear, of which no hook told
     quiet = signal.at - max(session.evidence_at, session.hooks_at, signal.since)
     if kind == "alive" or (quiet <= GRACE and session.hooks_at):
         return said  # a hook may be on its way
     if kind == "stuck":
         return _stuck(said, signal)
-    if signal.since and signal.since <= session.evidence_at:
+    if signal.since and signal.since <= session.evidence_at and session.confidence is Confidence.CERTAIN:
         return said  # it has been so since before the last that was heard
     return _file(said, signal, kind)
 

@@ -10020,6 +10020,7 @@ if f[4] and f[5] ~= 'account' then return {'let', 'parked'} end
 if f[4] and ARGV[5] ~= '1' then return {'parked'} end
 if f[3] then
   set_state(worker, 'needs-you', 'it answered a person and holds a task')
+  event('state', id, worker, queue, 'needs-you: it answered a person and holds a task')
   return {'let', 'a person is asked'}
 end
 if ARGV[5] == '1' then return {'settle', id, token} end

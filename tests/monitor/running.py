@@ -30,6 +30,7 @@ class Running:
     def __init__(self, folder: Path, *argv: str, port: int = 0, **env: str) -> None:
         self.folder = folder
         self.port = port or free_port()
+        self._free = not port
         self.argv = argv
         self.env = env
         self.process: subprocess.Popen[str] | None = None
@@ -51,6 +52,11 @@ class Running:
             )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
+        if not line and self._free and "is in use" in self.log.read_text():  # somebody was faster
+            self._end(signal.SIGKILL)
+            self.log.unlink()
+            self.port = free_port()
+            return self.start()
         assert line.rstrip().endswith(f":{self.port}"), (line, self.log.read_text())
         return self
 

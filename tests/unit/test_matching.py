@@ -17,7 +17,7 @@ class Known:
 
     def hear(self, kind: str, **fields: object) -> Session:
         self.now += 1.0
-        signal = Signal(kind, self.now, **fields)  # type: ignore[arg-type]
+        signal = matching.related(Signal(kind, self.now, **fields), self.index)  # type: ignore[arg-type]
         found = matching.find(signal, self.index)
         before = self.index.sessions[found] if found else matching.new(signal, self.index)
         other = matching.absorbed(signal, self.index)
@@ -129,6 +129,9 @@ def test_a_nested_session_has_a_parent() -> None:
         "SessionStart", session="two", cwd="/a", process="p2", ancestors=("shell", "p1", "init")
     )
     assert inner.id != outer.id and inner.parent == outer.id
+    known.hear("UserPromptSubmit", session="three", cwd="/a")  # overtook its SessionStart
+    late = known.hear("seen:alive", session="three", process="p3", ancestors=("p3", "p1"))
+    assert late.parent == outer.id and outer.parent == ""
 
 
 def test_a_sub_agent_is_its_session() -> None:

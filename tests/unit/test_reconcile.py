@@ -94,6 +94,14 @@ def test_polling_stands_in_while_no_hook_is_heard(settings: Settings) -> None:
     assert not reconcile.polling(heard, off, 1301.0)
 
 
+def test_a_session_whose_own_hooks_are_silent_is_looked_at_more_often(settings: Settings) -> None:
+    talks, silent = session(hooks_at=1000.0), session("s-2", hooks_at=0.0)
+    over = session("s-3", hooks_at=0.0, state=State.DEAD)
+    assert reconcile.unheard([talks, silent, over], settings, 1100.0) == [silent]
+    off = settings.model_copy(update={"monitor_fallback_polling": False})
+    assert reconcile.unheard([silent], off, 1100.0) == []
+
+
 def test_a_signal_about_a_known_session_names_it() -> None:
     found = reconcile.about(session(), "seen:gone", 5.0)
     assert found == Signal("seen:gone", 5.0, id="s-1", session="one", process=MINE)
