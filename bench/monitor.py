@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import subprocess
@@ -17,7 +18,8 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 from rich.console import Console
@@ -34,14 +36,37 @@ _SESSIONS = 40
 #: What a session goes through, again and again.
 _STORY = ("UserPromptSubmit", "PreToolUse", "PostToolUse", "PreToolUse", "PostToolUse", "Stop")
 _PATIENCE = 30.0
+#: No two hooks of one session are the same: that would be one of two installations.
+_NUMBERS = itertools.count()
 _LIMITS = {"median": 5.0, "p99": 20.0, "page_ms": 300.0}
 
 Heard = dict[str, float]
 
 
+class Service(NamedTuple):
+    """The monitor that is measured."""
+
+    port: int
+    pid: int
+
+    def cpu(self) -> float:
+        """Seconds of processor time that it has used."""
+        text = Path(f"/proc/{self.pid}/stat").read_text()
+        user, system = text[text.rindex(")") + 2 :].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(service: Service, rate: float, seconds: float) -> dict[str, float]:
+    """The latencies in milliseconds, and the processor time of a hook in microseconds."""
+    asyncio.run(latencies(service.port, min(rate, 50.0), 2.0))  # warm
+    before = service.cpu()
+    found = asyncio.run(latencies(service.port, rate, seconds))
+    return {**stats.summary(found), "cpu_us": round((service.cpu() - before) / len(found) * 1e6)}
+
+
 @contextmanager
-def running(coord: servers.Ready) -> Iterator[int]:
-    """`coord monitor` as a process of its own; its port."""
+def running(coord: servers.Ready) -> Iterator[Service]:
+    """`coord monitor` as a process of its own."""
     port = free_port()
     env = {**os.environ, "COORD_REDIS_URL": coord.server.url, "COORD_HOME": coord.settings.home}
     with tempfile.TemporaryFile("w+") as log:
@@ -54,7 +79,7 @@ def running(coord: servers.Ready) -> Iterator[int]:
             if not process.stdout.readline():
                 log.seek(0)
                 raise RuntimeError(log.read())
-            yield port
+            yield Service(port, process.pid)
         finally:
             process.terminate()
             process.wait(_PATIENCE)
@@ -80,7 +105,7 @@ def body(session: str, event: str, number: int) -> bytes:
         "transcript_path": f"/home/user/.claude/projects/work/{session}.jsonl", "prompt_id": str(number),
     }  # fmt: skip
     if "ToolUse" in event:
-        fields |= {"tool_name": "Bash", "tool_use_id": f"toolu_{number // 2}",
+        fields |= {"tool_name": "Bash", "tool_use_id": f"toolu_{(number + 1) // 2}",
                    "tool_input": {"command": "pytest -q", "description": "Run the tests"}}  # fmt: skip
     if event == "PostToolUse":
         fields["tool_response"] = {"stdout": "x" * 2000, "stderr": ""}
@@ -93,12 +118,13 @@ async def report(port: int, mine: int, rate: float, seconds: float, sent: list[f
     """One session: its share of the rate, over one connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     session, every = f"bench-{mine}", _SESSIONS / rate
+    first = next(_NUMBERS) * 6_000_000
     begin, number = time.perf_counter() + every * mine / _SESSIONS, 0
     try:
         while (due := begin + number * every) < begin + seconds:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             event = _STORY[number % len(_STORY)]
-            data = body(session, event, number)
+            data = body(session, event, first + number)
             head = (
                 f"POST /hook/{signals.route(event)} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
                 f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
@@ -206,19 +232,17 @@ def main(rate: float, seconds: float, recorded: int, aof: str, as_json: bool) ->
     console = Console(stderr=True)
     found: dict[str, Any] = {"machine": machine.facts(), "rate": rate, "seconds": seconds, "aof": aof}
     with servers.ready(aof) as coord:
-        with running(coord) as port:
-            asyncio.run(latencies(port, min(rate, 50.0), 2.0))  # warm
-            found["empty"] = stats.summary(asyncio.run(latencies(port, rate, seconds)))
+        with running(coord) as service:
+            found["empty"] = measured(service, rate, seconds)
         if recorded:
             record(coord, recorded, console)
-            with running(coord) as port:
-                asyncio.run(latencies(port, min(rate, 50.0), 2.0))
+            with running(coord) as service:
                 found["recorded"] = recorded
-                found["full"] = stats.summary(asyncio.run(latencies(port, rate, seconds)))
+                found["full"] = measured(service, rate, seconds)
             times = []
             for _ in range(3):  # the first request of a service that has just begun, each
-                with running(coord) as port:
-                    times.append(page(port, "/"))
+                with running(coord) as service:
+                    times.append(page(service.port, "/"))
             found["page_ms"], found["page_bytes"] = max(each[0] for each in times), times[0][1]
     missed = [
         f"{part}.{name} {found[part][name]:.1f} ms > {_LIMITS[name]:g} ms"
@@ -248,7 +272,8 @@ def _show(found: dict[str, Any]) -> None:
             each = found[part]
             click.echo(
                 f"  hook call to event, {text}: median {each['median']:.2f} ms, 99th percentile "
-                f"{each['p99']:.2f} ms, slowest {each['high']:.1f} ms ({each['count']:.0f} hooks)"
+                f"{each['p99']:.2f} ms, slowest {each['high']:.1f} ms "
+                f"({each['count']:.0f} hooks, {each['cpu_us']:.0f} µs of processor time each)"
             )
     if "page_ms" in found:
         click.echo(f"  first page: {found['page_ms']:.0f} ms, {found['page_bytes'] / 1024:.0f} KiB")
