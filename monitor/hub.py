@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from monitor.mirror import START, Mirror, entry
+from monitor.mirror import START, Entry, Mirror, entry
 from monitor.observer import Busy, Observer
 from monitor.signals import POOL_EVENTS
 from monitor.store import Store, attach
@@ -23,6 +23,8 @@ from pool.settings import Settings
 BEHIND = 2000
 #: The stream is asked for so long at once, and Redis again so soon after a failure (seconds).
 _BLOCK, _AGAIN = 0.25, 0.25
+#: Rows that are told at once, at most.
+_AT_ONCE = 200
 
 RESET = "reset"
 
@@ -38,7 +40,9 @@ class Heard(NamedTuple):
 class Subscription:
     """One listener's rows, as they come. It lives in the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Entry) -> None:
+        #: It has what comes after this entry.
+        self.begin = begin
         self.rows: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self.over = False
 
@@ -46,10 +50,16 @@ class Subscription:
         """A row for it; cut off when it is too far behind."""
         if self.over:
             return
-        if self.rows.qsize() >= BEHIND:
-            self.end()
-        else:
+        if self.rows.qsize() < BEHIND:
             self.rows.put_nowait(row)
+            return
+        while not self.rows.empty():
+            self.rows.get_nowait()
+        self.end()
+
+    def waiting(self, most: int) -> list[dict[str, Any] | None]:
+        """What is there already, oldest first."""
+        return [self.rows.get_nowait() for _ in range(min(most, self.rows.qsize()))]
 
     def end(self) -> None:
         """No more rows."""
@@ -105,6 +115,7 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         self._load()
         self.observer.start()
+        self._fold(self.store.latest(self._counted(), self.last))
         self._thread.start()
 
     def close(self) -> None:
@@ -117,7 +128,7 @@ class Hub:
         """End the threads."""
         self._ending.set()
         self.observer.stop()
-        self._thread.join(timeout=_BLOCK + 5.0)
+        self._thread.join(timeout=_BLOCK + 1.0)
 
     def _load(self) -> None:
         newest = events.newest(self._reader)
@@ -125,6 +136,12 @@ class Hub:
         self.mirror.fill(found, clients, entry(newest) or START)
         self._hooks_last = self._hooks_since = max((each.hooks_at for each in found), default=0.0)
         self.last = newest
+
+    def _counted(self) -> str:
+        """The newest entry of the pool's that counts in some session's record; '' where none does."""
+        return max(
+            (each.entry for each in self.mirror.all()), key=lambda text: entry(text) or START, default=""
+        )
 
     # -- the tail (a thread of its own) -------------------------------------------------------------------
 
@@ -165,6 +182,10 @@ class Hub:
             if row.get("type") == "session":
                 self._mirror(row)
         self._hand_out(rows)
+        self._fold(rows)
+
+    def _fold(self, rows: list[dict[str, Any]]) -> None:
+        """Take into account what the pool says about its workers' sessions."""
         for row in rows:
             if row.get("type") in POOL_EVENTS and row.get("worker"):
                 try:
@@ -210,7 +231,7 @@ class Hub:
     @contextmanager
     def listening(self) -> Iterator[Subscription]:
         """A subscription to the rows that come from now on."""
-        made = Subscription()
+        made = Subscription(entry(self.last) or START)
         if self._ending.is_set():
             made.end()
         self._listeners.add(made)
@@ -229,25 +250,57 @@ class Hub:
             redis.RedisError: Redis is away, and ``last`` was given.
         """
         with self.listening() as live:
-            begin = self.last
-            if last is not None:
-                async for old in self._replay(last, begin):
-                    yield old
-            done = entry(begin) or START
-            while (row := await live.rows.get()) is not None:
-                if row["type"] == RESET or (entry(row["id"]) or START) > done:
+            async for rows in self.pages(live, last):
+                for row in rows:
                     yield row
 
-    async def _replay(self, last: str, until: str) -> AsyncIterator[dict[str, Any]]:
+    async def pages(self, live: Subscription, last: str | None = None) -> AsyncIterator[list[dict[str, Any]]]:
+        """The same for a subscription that was begun, by what is there at once."""
+        done = live.begin
+        if last is not None:
+            async for old in self._replay(last, live.begin):
+                yield old
+            done = max(done, entry(last) or START) if await self._ahead(last) else done
+        while not self._ending.is_set():
+            rows = [await live.rows.get(), *live.waiting(_AT_ONCE)]
+            news = [
+                row for row in rows
+                if row is not None and (row["type"] == RESET or (entry(row["id"]) or START) > done)
+            ]  # fmt: skip
+            if news:
+                yield news
+            if None in rows:
+                return
+
+    async def _ahead(self, last: str) -> bool:
+        """Whether who listens is ahead of us: another monitor has told more already."""
         place = entry(last)
+        if place is None or place <= (entry(self.last) or START):
+            return False
+        newest = await asyncio.to_thread(events.newest, self.store.connection)
+        return place <= (entry(newest) or START)
+
+    async def _replay(self, last: str, begin: Entry) -> AsyncIterator[list[dict[str, Any]]]:
+        """What there is after ``last`` up to ``until``, in pages; with ``reset`` where that is not all."""
+        until = "{}-{}".format(*begin)
+        reset = [{"id": until, "type": RESET}]
+        place = entry(last)
+        if place is None or (place > begin and not await self._ahead(last)):
+            yield reset
+            return
         oldest = entry(await asyncio.to_thread(self.store.oldest)) or START
-        if place is None or place > (entry(until) or START) or START < place < oldest:
-            yield {"id": until, "type": RESET}
+        if START < place < oldest:
+            yield reset
             return
         pages = self.store.between(last, until)
-        while (page := await asyncio.to_thread(next, pages, None)) is not None:
-            for row in page:
-                yield attach(row)
+        while not self._ending.is_set():
+            page = await asyncio.to_thread(next, pages, None)
+            if page is None:
+                break
+            yield [attach(row) for row in page]
+        oldest = entry(await asyncio.to_thread(self.store.oldest)) or START
+        if START < place < oldest:  # some may have been removed before they were read
+            yield reset
 
 
 def encode(row: dict[str, Any]) -> str:

@@ -62,7 +62,7 @@ class Observer:
     def stop(self) -> None:
         """Take what was handed in, then end."""
         self._jobs.put(None)
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout=1.0)
 
     def take(self, signal: Signal | dict[str, Any]) -> Future[Session | None]:
         """Hand in a signal, or a row of pool:events; what comes of it: the session's record.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 from typing import Any
 
+from monitor.mirror import START, entry
 from monitor.signals import Signal
 from pool import connect, events, sessions
 from pool.sessions import Confidence, Session, State, from_hash, to_hash
@@ -17,6 +18,8 @@ CLIENTS, TIMELINE, OBSERVED = "pool:session-ids", "pool:timeline:", "pool:observ
 TIMELINE_LIMIT = 200
 #: Events read in one round trip.
 _PAGE = 500
+#: Events that are looked at for what happened while no monitor ran.
+_MISSED = 2000
 #: A hook waits for Redis no longer (seconds): a session waits for its hook.
 PATIENCE = 1.0
 
@@ -122,8 +125,15 @@ class Store:
         begins = first[0][0].decode() if first else ""
         if int(self.connection.llen(OBSERVED)) >= self.settings.monitor_event_limit:
             observed: Any = self.connection.lindex(OBSERVED, 0)
-            begins = observed.decode() if observed else begins
+            begins = max(begins, observed.decode() if observed else "", key=lambda text: entry(text) or START)
         return str(begins)
+
+    def latest(self, after: str, until: str) -> list[dict[str, Any]]:
+        """The newest events (`_MISSED` of them at most) after an entry, oldest first; none after ''."""
+        if not after:
+            return []
+        found: Any = self.connection.xrevrange(events.EVENTS, until, f"({after}", count=_MISSED)
+        return [events.row(*each) for each in reversed(found)]
 
     def worker(self, name: str) -> dict[str, str]:
         """What the pool knows of a worker."""

@@ -36,10 +36,7 @@ async def events(
         return JSONResponse({"status": "error", "message": "last is no event's id: 1700000000000-0"}, 422)
     wanted = _filter(session, frozenset(each.strip() for each in types.split(",") if each.strip()))
     frames = _frames(hub, last_event_id or last or None, wanted)
-    try:
-        first = await anext(frames)  # (a failure to replay is told by the status)
-    except redis.RedisError:
-        return JSONResponse({"status": "error", "message": "Redis is away: try again in a moment"}, 503)
+    first = await anext(frames)  # (it listens from now on, before the client is told that it does)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_with(first, frames), media_type="text/event-stream", headers=headers)
 
@@ -54,24 +51,28 @@ async def _frames(
     hub: Hub, last: str | None, wanted: Callable[[dict[str, Any]], bool]
 ) -> AsyncIterator[bytes]:
     """The bytes of the stream, rows and heartbeats. The first says where it begins."""
-    rows = hub.subscribe(last)
-    begin = last if last is not None and entry(last) is not None else hub.last
-    coming = asyncio.ensure_future(anext(rows, None))
-    try:
-        yield f"retry: 1000\nid: {begin}\n\n".encode()
-        while True:
-            done, _ = await asyncio.wait((coming,), timeout=HEARTBEAT)
-            if not done:
-                yield b": still here\n\n"
-                continue
-            row = coming.result()
-            if row is None:
-                return
-            coming = asyncio.ensure_future(anext(rows, None))
-            if row["type"] == RESET or wanted(row):
-                yield frame(row)
-    finally:
-        coming.cancel()
+    with hub.listening() as live:  # (before anything is said: what happens from now on is not missed)
+        begin = last if last is not None and entry(last) is not None else "{}-{}".format(*live.begin)
+        pages = hub.pages(live, last)
+        coming: asyncio.Future[list[dict[str, Any]] | None] = asyncio.ensure_future(anext(pages, None))
+        try:
+            yield f"retry: 1000\nid: {begin}\n\n".encode()
+            while True:
+                done, _ = await asyncio.wait((coming,), timeout=HEARTBEAT)
+                if not done:
+                    yield b": still here\n\n"
+                    continue
+                rows = coming.result()
+                if rows is None:
+                    return
+                coming = asyncio.ensure_future(anext(pages, None))
+                found = b"".join([frame(row) for row in rows if row["type"] == RESET or wanted(row)])
+                if found:
+                    yield found
+        except redis.RedisError:
+            return  # (it comes again, and is told then)
+        finally:
+            coming.cancel()
 
 
 def _filter(session: str, types: frozenset[str]) -> Callable[[dict[str, Any]], bool]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Raise it when the file's layout or the settings change between two releases: a file of another format or
 #: release is compiled anew.
-FORMAT = 3
+FORMAT = 4
 NAME = "compiled.json"
 #: What a helper that is called by hand keeps in HOME: without any COORD_* variable of that call.
 BY_HAND = "helper.json"

@@ -32,7 +32,8 @@ VERSION = 3
 #: The settings that scripts need.
 LIMITS = (
     "lease", "provisional", "loss_limit", "release_limit", "release_delay", "release_delay_max",
-    "reminders", "task_timeout", "result_ttl", "failure_ttl", "event_limit", "worker_memory", "backstop",
+    "reminders", "task_timeout", "result_ttl", "failure_ttl", "event_limit", "monitor_event_limit",
+    "worker_memory", "backstop",
     "stats_ttl", "check_limit", "quota_wait", "quota_jitter", "quota_grace", "error_wait", "cost_ttl",
 )  # fmt: skip
 

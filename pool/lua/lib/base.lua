@@ -68,6 +68,6 @@ local function base_of(queue)
 end
 
 local function event(kind, task, worker, queue, detail)
-  call('XADD', 'pool:events', 'MAXLEN', '~', L.event_limit, '*', 'type', kind, 'task', task or '',
-    'worker', worker or '', 'queue', queue or '', 'detail', detail or '')
+  call('XADD', 'pool:events', 'MAXLEN', '~', L.event_limit + L.monitor_event_limit, '*',
+    'type', kind, 'task', task or '', 'worker', worker or '', 'queue', queue or '', 'detail', detail or '')
 end
