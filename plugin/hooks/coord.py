@@ -184,7 +184,7 @@ def plugged(home: str, argv: list[str]) -> None:
 
 SETTINGS = {
     'coord': '0.1.0',
-    'format': 3,
+    'format': 4,
     'kinds': {
         'account': 'str',
         'active_window': 'duration',
@@ -2525,7 +2525,7 @@ if TYPE_CHECKING:
 
 #: Raise it when the file's layout or the settings change between two releases: a file of another format or
 #: release is compiled anew.
-FORMAT = 3
+FORMAT = 4
 NAME = "compiled.json"
 #: What a helper that is called by hand keeps in HOME: without any COORD_* variable of that call.
 BY_HAND = "helper.json"
@@ -4169,7 +4169,8 @@ VERSION = 3
 #: The settings that scripts need.
 LIMITS = (
     "lease", "provisional", "loss_limit", "release_limit", "release_delay", "release_delay_max",
-    "reminders", "task_timeout", "result_ttl", "failure_ttl", "event_limit", "worker_memory", "backstop",
+    "reminders", "task_timeout", "result_ttl", "failure_ttl", "event_limit", "monitor_event_limit",
+    "worker_memory", "backstop",
     "stats_ttl", "check_limit", "quota_wait", "quota_jitter", "quota_grace", "error_wait", "cost_ttl",
 )  # fmt: skip
 
@@ -8809,8 +8810,8 @@ local function base_of(queue)
 end
 
 local function event(kind, task, worker, queue, detail)
-  call('XADD', 'pool:events', 'MAXLEN', '~', L.event_limit, '*', 'type', kind, 'task', task or '',
-    'worker', worker or '', 'queue', queue or '', 'detail', detail or '')
+  call('XADD', 'pool:events', 'MAXLEN', '~', L.event_limit + L.monitor_event_limit, '*',
+    'type', kind, 'task', task or '', 'worker', worker or '', 'queue', queue or '', 'detail', detail or '')
 end
 '''
 
