@@ -46,7 +46,10 @@ class Monitor:
         self.redactor = Redactor(settings, more=self.tokens.secrets())
         self.audit = Audit(settings, self.redactor, log)
         self.failures = Failures(self.audit.failed)
-        self.metrics = metrics.registry(settings, metrics.Sources(self.hub.mirror.all, self.hub.followers))
+        hub = self.hub
+        self.metrics = metrics.registry(
+            settings, metrics.Sources(hub.mirror.all, hub.followers, lambda: hub.heard(0.0).last)
+        )
         self.notifier = notify.Notifier(settings, self.hub.mirror.all, log, self.tokens.secrets())
 
 

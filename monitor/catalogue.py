@@ -100,7 +100,7 @@ METRICS: dict[str, Entry] = {
         "counter", (), "Reports of hooks that changed a session's record."
     ),
     "coord_monitor_last_hook_timestamp_seconds": Entry(
-        "gauge", (), "When a session's hook was heard last; missing: never, of those that are known."
+        "gauge", (), "When a session's hook was heard last; missing: never."
     ),
     "coord_monitor_stream_clients": Entry(
         "gauge", (), "Who follows the stream of events: pages, `coord top`."

@@ -51,6 +51,8 @@ class Sources(NamedTuple):
     sessions: Callable[[], Iterable[Session]]
     #: How many follow the stream of events.
     stream_clients: Callable[[], int]
+    #: When a hook was heard last (seconds since 1970; 0: never).
+    last_hook: Callable[[], float]
 
 
 class PoolCollector(Collector):
@@ -71,7 +73,8 @@ class PoolCollector(Collector):
         up = False
         try:
             found = self._census()
-            families = [*of_pool(found), *of_sessions(self._sources.sessions(), found.now)]
+            of_monitor = of_sessions(self._sources.sessions(), self._sources.last_hook(), found.now)
+            families = [*of_pool(found), *of_monitor]
             up = True
         except (redis.RedisError, CoordError):
             families = []  # (coord_redis_up says it.)
@@ -123,21 +126,18 @@ def of_pool(found: Census) -> Iterator[Metric]:
     yield from _costs(found)
 
 
-def of_sessions(sessions: Iterable[Session], now: float) -> Iterator[Metric]:
+def of_sessions(sessions: Iterable[Session], last_hook: float, now: float) -> Iterator[Metric]:
     """What the monitor knows of sessions."""
-    by_state: Counter[tuple[str, str]] = Counter()
-    by_confidence: Counter[str] = Counter()
-    oldest = last_hook = 0.0
-    for each in sessions:
-        by_state[each.state, "worker" if each.worker else "other"] += 1
-        by_confidence[each.confidence] += 1
-        last_hook = max(last_hook, each.hooks_at)
-        if each.state is State.NEEDS_YOU:
-            oldest = max(oldest, now - each.since)
+    known = list(sessions)
     kinds = ("worker", "other")
-    yield gauge("coord_sessions", [((s, kind), by_state[s, kind]) for s in State for kind in kinds])
+    by_state = Counter((each.state, "worker" if each.worker else "other") for each in known)
+    by_confidence = Counter(each.confidence for each in known)
+    asked = min((each.since for each in known if each.state is State.NEEDS_YOU), default=now)
+    yield gauge(
+        "coord_sessions", [((state, kind), by_state[state, kind]) for state in State for kind in kinds]
+    )
     yield gauge("coord_sessions_by_confidence", [((each,), by_confidence[each]) for each in Confidence])
-    yield gauge("coord_sessions_needs_you_oldest_seconds", [((), oldest)])
+    yield gauge("coord_sessions_needs_you_oldest_seconds", [((), max(0.0, now - asked))])
     if last_hook:
         yield gauge("coord_monitor_last_hook_timestamp_seconds", [((), last_hook)])
 

@@ -36,7 +36,9 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 def known(*sessions: Session) -> metrics.Sources:
     """Sessions that a test makes up."""
-    return metrics.Sources(lambda: sessions, lambda: 3)
+    return metrics.Sources(
+        lambda: sessions, lambda: 3, lambda: max((each.hooks_at for each in sessions), default=0.0)
+    )
 
 
 def scraped(settings: Settings, *sessions: Session) -> str:
@@ -291,9 +293,9 @@ def test_a_scrape_costs_the_same_whatever_waits(
     def best() -> float:
         times = []
         for _ in range(10):
-            began = time.perf_counter()
+            began = time.thread_time()  # (what others do meanwhile is not counted)
             generate_latest(registry)
-            times.append(time.perf_counter() - began)
+            times.append(time.thread_time() - began)
         return min(times)
 
     few = best()
@@ -301,4 +303,4 @@ def test_a_scrape_costs_the_same_whatever_waits(
         conn.rpush(keys.key("queue", "tasks"), *(f"x{n}" for n in range(first, first + 10_000)))
     many = best()
     print(f"scrape: {few * 1000:.1f} ms, with 50,000 tasks {many * 1000:.1f} ms")
-    assert many < 0.05
+    assert many < 0.05 and many < 2 * few + 0.01

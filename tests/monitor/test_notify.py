@@ -23,6 +23,7 @@ from pool.scripts import Pool
 from pool.sessions import Session, State
 from pool.settings import Settings
 from tests.monitor.receiver import PATIENCE, Answer, Desktop, Receiver
+from tests.monitor.running import Running
 from tests.redis.coord import Coord
 from tests.server import free_port
 
@@ -225,6 +226,27 @@ def test_two_monitors_tell_each_thing_once(
     world.until(lambda: totals(conn) == {"notified webhook sent": 16, "notified desktop sent": 16})
     assert len(hook.got) == 16 and len({headers["idempotency-key"] for _, headers, _ in hook.got}) == 16
     assert len(desktop.calls()) == 16
+
+
+def test_the_service_tells_also_of_what_happened_while_it_was_away(
+    start: Callable[..., Running], receiver: Callable[..., Receiver], pool: Pool, submit: Submit,
+    register: Register, conn: redis.Redis,
+) -> None:  # fmt: skip
+    hook, me = receiver(), register()
+    web = {"COORD_MONITOR_NOTIFY": "webhook", "COORD_MONITOR_NOTIFY_WEBHOOK": hook.url,
+           "COORD_MONITOR_NOTIFY_AFTER": "0.2s"}  # fmt: skip
+    monitor = start(**web)
+    monitor.hook("UserPromptSubmit", prompt="PROMPT")
+    name = monitor.hook("Notification", notification_type="permission_prompt", message="Claude needs Bash")
+    _, said = hook.next()
+    assert said["items"][0]["session"] == name["agent_id"] and "Claude needs Bash" in said["text"]
+    assert said["url"] == f"{monitor.url}/sessions/{name['agent_id']}" and "PROMPT" not in json.dumps(said)
+    monitor.kill()
+    submit(id="meanwhile", title="Meanwhile")
+    fail(pool, me, "no")
+    start(**web)
+    assert hook.next()[1]["title"] == "Meanwhile failed for good"
+    assert hook.none(1.5), "the session that waits still was told of before"
 
 
 # -- the webhook -----------------------------------------------------------------------------------------

@@ -92,6 +92,11 @@ def test_the_coordinator_may_run_every_script_and_nothing_dangerous() -> None:
     assert granted("viewer") <= granted("coordinator")
 
 
+def test_the_monitor_which_logs_in_as_the_coordinator_may_read_its_metrics() -> None:
+    census = (Path(script_text.FOLDER).parent.parent / "monitor" / "census.lua").read_text()
+    assert {name.lower() for name in re.findall(r"\bcall\('([A-Z]+)'", census)} <= granted("coordinator")
+
+
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Server]:
     """A Redis with those users; the password of each is its name and `-secret`."""
