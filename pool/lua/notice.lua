@@ -33,9 +33,10 @@ for _, entry in ipairs(failures) do
   for i = 1, #entry[2], 2 do f[entry[2][i]] = entry[2][i + 1] end
   local at = tonumber(string.match(place, '^%d+')) / 1000
   if at >= NOW - tonumber(ARGV[2]) then
+    local job = call('HMGET', K.job(f.task or ''), 'description', 'pool_kind')
     add('failed-' .. place, cjson.encode({kind = 'failed', task = f.task or '', queue = f.queue or '',
       worker = f.worker or '', asks = f.why or '', at = stamp(at),
-      title = call('HGET', K.job(f.task or ''), 'description') or ''}))
+      title = job[2] == 'task' and job[1] or ''}))  -- (a foreign job's is its call, arguments and all)
   end
 end
 if #failures > 0 then call('HSET', 'pool:notify', channel, place) end

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import redis
+from rq import Queue
+from rq.serializers import JSONSerializer
 
 from monitor import channels, notify
 from monitor.message import Writer
@@ -165,6 +167,19 @@ def test_a_task_that_fails_for_good_is_told_of_and_what_failed_before_is_not(
     assert "PROMPT" not in json.dumps(said)
     fail(pool, me, "the second attempt")
     assert hook.next()[1]["items"][0]["task"] == "again"
+
+
+def test_of_a_job_of_another_program_only_the_id_goes_out(
+    world: World, receiver: Callable[..., Receiver], pool: Pool, register: Register, conn: redis.Redis
+) -> None:
+    hook, me = receiver(), register()
+    world.start(monitor_notify=["webhook"], monitor_notify_webhook=hook.url)
+    world.until(lambda: conn.hlen("pool:notify"))
+    job = Queue("tasks", connection=conn, serializer=JSONSerializer).enqueue("theirs.send", "PRIVATE")
+    assert pool.claim(me).handed is None  # it looked at the job, and put it among the dead letters
+    _, said = hook.next()
+    assert said["items"][0]["task"] == job.id and said["title"] == f"{job.id} failed for good"
+    assert "PRIVATE" not in json.dumps(said)
 
 
 # -- not lost, and once ----------------------------------------------------------------------------------
