@@ -43,7 +43,8 @@ class Monitor:
         self.reconciler = Reconciler(settings, self.hub, self.store, log)
         self.recorder = Recorder(settings, self.hub, log)
         self.tokens = Tokens(settings, log)
-        self.redactor = Redactor(settings, more=self.tokens.secrets())
+        self.redactor = Redactor(settings, fresh=self.tokens.secrets)
+        self.hub.observer.hide = self.redactor.signal
         self.audit = Audit(settings, self.redactor, log)
         self.failures = Failures(self.audit.failed)
         hub = self.hub

@@ -46,6 +46,8 @@ class Observer:
         self.store = store
         self.mirror = mirror
         self._log = log
+        #: What is done to a signal before anything is stored of it.
+        self.hide: Callable[[Signal], Signal] = lambda signal: signal
         self._jobs: queue.SimpleQueue[tuple[Signal | dict[str, Any], Future[Session | None]] | None]
         self._jobs = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
@@ -94,7 +96,8 @@ class Observer:
         if self._away is not None and clock.mono() < self._away_until:
             raise self._away
         try:
-            signal = given if isinstance(given, Signal) else self._of_pool(given)
+            heard = given if isinstance(given, Signal) else self._of_pool(given)
+            signal = self.hide(heard) if heard is not None else None
             found = None
             if signal is not None and signal.kind in _HOOKS:
                 found = self._again(signal) or self._observe(signal)

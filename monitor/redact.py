@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from monitor.signals import Signal
 from pool import redact, wire
 from pool import settings as settings_module
 from pool.errors import CoordError
@@ -20,8 +22,9 @@ class Redactor:
     """Hides secrets; it knows those of this process' environment and settings, and what it is told."""
 
     def __init__(
-        self, settings: Settings, environ: Mapping[str, str] = os.environ, more: Iterable[str] = ()
-    ) -> None:
+        self, settings: Settings, environ: Mapping[str, str] = os.environ,
+        more: Iterable[str] = (), fresh: Callable[[], Iterable[str]] = tuple,
+    ) -> None:  # fmt: skip
         secrets = [*redact.of_environment(environ), *more]
         secrets += [
             str(value) for name, value in settings.model_dump().items()
@@ -29,7 +32,25 @@ class Redactor:
         ]  # fmt: skip
         with contextlib.suppress(CoordError):  # Redis is away; who asks it will hear of that
             secrets.append(wire.Address(settings_module.redis_url(settings)).password)
-        self.known = redact.Known(secrets)
+        self._secrets, self._fresh = secrets, fresh
+        self._now: tuple[str, ...] = ()
+        self._known = redact.Known(secrets)
+
+    @property
+    def known(self) -> redact.Known:
+        """All that it knows, and those that change in place (``fresh``) as they are now."""
+        now = tuple(self._fresh())
+        if now != self._now:
+            self._known, self._now = redact.Known([*self._secrets, *now]), now
+        return self._known
+
+    def signal(self, signal: Signal) -> Signal:
+        """What was heard, without what it knows. (Secrets of the usual forms are hidden already.)"""
+        known = self.known
+        return replace(
+            signal, message=known.text(signal.message), title=known.text(signal.title),
+            reason=known.text(signal.reason), detail=known.text(signal.detail), cwd=known.text(signal.cwd),
+        )  # fmt: skip
 
     def line(self, found: str, limit: int = LINE) -> str:
         """One line, without secrets and without what would steer a terminal."""

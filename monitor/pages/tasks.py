@@ -32,6 +32,8 @@ def tasks(
     found = search.search(connection, given["q"], status, given["queue"], given["worker"], begin, _PAGE)
     spent = costs.of_tasks(connection, [each.id for each in found.tasks])
     hide = shell.redactor(request)
+    for each in found.tasks:
+        each.title = hide.text(each.title)
     names = sorted({model.split_queue(name)[0] for name in view.queue_names(connection)})
     return render(request, "tasks.html", {
         "found": found, "given": given, "first": begin, "statuses": [each.value for each in model.Status],
@@ -71,7 +73,7 @@ def task(request: Request, name: str) -> HTMLResponse:
     history, whole = events.of_task(connection, name, text.moment(found.created_at), _HISTORY)
     for row in history:
         row["detail"] = hide.line(row.get("detail", ""))
-    for field in ("error", "progress"):
+    for field in ("title", "error", "progress"):
         value = getattr(found, field)
         setattr(found, field, hide.text(value) if value else value)
     log = []

@@ -35,5 +35,5 @@ def test_every_transition_of_the_pool_is_in_the_matrix() -> None:
     # What becomes of foreign jobs, what a supervisor asks and says: tested where they are. So is what the
     # monitor writes (tests/monitor): it changes no task and no worker.
     elsewhere = {"judge", "summon", "supervise", "undo"}
-    elsewhere |= {"attend", "deliver", "delivered", "forget", "notice", "observe"}
+    elsewhere |= {"attend", "audit", "deliver", "delivered", "forget", "notice", "observe"}
     assert set(script_text.names()) - covered == elsewhere

@@ -256,6 +256,26 @@ def test_secrets_are_hidden_in_what_is_shown(
         assert b"sk-ant" not in monitor.request("GET", f"/api/v1{path}")[1], path
 
 
+def test_secrets_of_its_own_environment_are_hidden_before_anything_is_stored(
+    start: Callable[..., Running], conn: redis.Redis, submit: Submit, register: Register, pool: scripts.Pool
+) -> None:
+    monitor = start(MY_API_TOKEN="it-looks-like-words", COORD_MONITOR_VIEWER_TOKEN="viewer-0123456789ab")
+    monitor.hook(
+        "Notification", "one", message="use it-looks-like-words", notification_type="permission_prompt"
+    )
+    submit("x", title="with viewer-0123456789ab")
+    pool.claim(register("w1"))
+    stream = monitor.stream(last="0-0")
+    stream.until(lambda event: event["data"].get("worker") == "w1" and event["data"].get("record"))
+    for key in conn.scan_iter("pool:session:*"):
+        found = repr(conn.hgetall(key))
+        assert "it-looks-like-words" not in found and "viewer-0123456789ab" not in found, found
+    for path in ("/api/v1/sessions", "/api/v1/tasks", "/api/v1/events", "/", "/tasks"):
+        data = monitor.request("GET", path)[1]
+        assert b"it-looks-like-words" not in data and b"viewer-0123456789ab" not in data, path
+    assert monitor.get("/api/v1/sessions?q=one")["sessions"][0]["needs"] == "use [redacted]"
+
+
 def test_redis_away_is_said(
     start: Callable[..., Running], own_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

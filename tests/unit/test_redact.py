@@ -127,7 +127,8 @@ def test_any_value_stays_json_and_is_not_changed_twice(found: object) -> None:
 def test_the_monitor_hides_what_its_own_process_knows(tmp_path: Path) -> None:
     settings = Settings(redis_url="redis://u:the-redis-password@127.0.0.1:6379", home=str(tmp_path))
     environ = {"MY_SECRET": "environment-secret", "PATH": "/usr/bin", "API_KEY_FILE": "/run/secrets/api"}
-    redactor = Redactor(settings, environ, more=["told-so-much"])
+    told = ["told-so-much"]
+    redactor = Redactor(settings, environ, fresh=lambda: told)
     said = "environment-secret the-redis-password told-so-much /usr/bin /run/secrets/api"
     assert redactor.text(said) == "[redacted] [redacted] [redacted] /usr/bin /run/secrets/api"
     assert redactor.line("a\n\x1b[31mb environment-secret" + " x" * 400).startswith("a [31mb [redacted] x x")
