@@ -99,7 +99,8 @@ class Wanted:
             url = f"{self.url}/hook/{report.route}"
             return {"type": "http", "url": url, "timeout": HTTP_TIMEOUT, "headers": headers, **secret}
         made: dict[str, Any] = {"type": "command", "command": self.command(report), "timeout": TIMEOUT}
-        return made if report.waits else {**made, "async": True}
+        # With http, it is the one that says whose the session is: it goes before the others.
+        return made if report.waits or self.http else {**made, "async": True}
 
     def command(self, report: Report) -> str:
         """The line that the client gives to ``sh``."""
