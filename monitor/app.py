@@ -13,6 +13,7 @@ from monitor import actions, api, errors, intake, login, metrics, notify, refere
 from monitor.audit import Audit
 from monitor.hub import Hub
 from monitor.pages import routes as pages
+from monitor.pages import templating
 from monitor.reconcile import Reconciler
 from monitor.recorder import Recorder
 from monitor.redact import Redactor
@@ -57,6 +58,7 @@ class Monitor:
 def create_app(settings: Settings, log: Callable[[str], None] = print) -> FastAPI:
     """The application. It begins to listen to the pool when it is started, and raises RedisError then."""
     monitor = Monitor(settings, log)
+    templating.prepare()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -16,7 +16,8 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 
 from monitor.pages import text
-from pool import units
+from monitor.security import COOKIE
+from pool import __version__, units
 
 FOLDER = Path(__file__).parent / "templates"
 #: A cookie of the reader's choice, so that the page comes in the right colours at once.
@@ -42,11 +43,17 @@ def environment() -> jinja2.Environment:
     )  # fmt: skip
     made.filters |= {
         "ago": _ago, "clock": _clock, "tick": text.tick, "day": text.day, "iso": text.iso,
-        "moment": text.moment, "short": units.short, "count": text.count, "usd": text.usd,
+        "moment": text.moment, "short": units.short, "count": text.count, "big": text.big, "usd": text.usd,
         "pretty": text.pretty, "segment": _segment,
     }  # fmt: skip
     made.globals["query"] = query
     return made
+
+
+def prepare() -> None:
+    """Compile every template now: the first reader does not wait for it."""
+    for name in environment().list_templates():
+        environment().get_template(name)
 
 
 def _segment(name: str) -> str:
@@ -65,7 +72,8 @@ def render(request: Request, template: str, values: dict[str, Any], status: int 
     theme = request.cookies.get("theme", "")
     pieces = request.url.path.startswith("/fragment/")
     known = {
-        "now": time.time(), "theme": theme if theme in THEMES else "", "pieces": pieces,
+        "now": time.time(), "release": __version__, "logged_in": COOKIE in request.cookies,
+        "theme": theme if theme in THEMES else "", "pieces": pieces,
         "path": request.url.path.removeprefix("/fragment") if pieces else request.url.path,
     }  # fmt: skip
     made = environment().get_template(template).render({**known, **values})

@@ -66,6 +66,14 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def big(value: int) -> str:
+    """A number of which only the size matters: 318.0M."""
+    for limit, unit in ((1e9, "G"), (1e6, "M")):
+        if value >= limit:
+            return f"{value / limit:.1f}{unit}"
+    return count(value)
+
+
 def usd(value: float) -> str:
     """US dollars: to the cent, or to what is not 0 of very little."""
     if not value:
