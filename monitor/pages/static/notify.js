@@ -31,6 +31,10 @@ function tell(title, body, tag, path) {
 const FRESH = 60_000;
 
 export function start(live) {
+  if (!("Notification" in window)) {
+    document.querySelector("[data-does=notify]")?.remove();
+    return;
+  }
   picture();
   live.onEvent((kind, row) => {
     if (kind !== "pool" || row.type !== "notify") return;
