@@ -10,6 +10,7 @@ from typing import Any
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -115,8 +116,7 @@ class Browser:
     def press(self, *keys: str) -> None:
         """Type, wherever the focus is."""
         for key in keys:
-            self.js("return document.activeElement")
-            self.driver.switch_to.active_element.send_keys(getattr(Keys, key.upper(), key))
+            ActionChains(self.driver).send_keys(getattr(Keys, key.upper(), key)).perform()
 
     def messages(self) -> list[str]:
         """What the browser complained of since the last look: of scripts, of the policy, of loading."""

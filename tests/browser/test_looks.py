@@ -94,7 +94,7 @@ def test_the_keyboard_is_enough(browser: Browser, start: Callable[..., Running])
     browser.until(lambda: not browser.all("#help[open]"))
     browser.press("/")
     assert focused(browser) == "q"
-    browser.driver.switch_to.active_element.send_keys("/work c9")
+    browser.press("/work c9")
     browser.until(lambda: len(browser.all("tr[data-key]")) <= 1)
     assert browser.driver.current_url.endswith("?q=%2Fwork+c9")
     browser.press("escape")

@@ -109,29 +109,3 @@ def test_what_was_typed_is_shown_as_what_it_is(
             browser.sees("dna привет" if path == "/" else "·abc")
             assert "\u202e" not in browser.text()
     browser.messages()  # (of the answer 404)
-
-
-def test_notifications_are_shown_once_they_are_switched_on(
-    browser: Browser, start: Callable[..., Running]
-) -> None:
-    monitor = start(COORD_MONITOR_NOTIFY="browser", COORD_MONITOR_NOTIFY_AFTER="0s")
-    browser.open(monitor.url)
-    # (A browser without a screen shows none: what it would be given is kept instead.)
-    browser.js(
-        "window.told = []; window.Notification = class extends EventTarget {"
-        "  static permission = 'granted'; static requestPermission = async () => 'granted';"
-        "  constructor(title, given) { super(); window.told.push(title + ': ' + given.body); } };"
-        "localStorage.removeItem('coord.notify')"
-    )
-    switch = browser.find("[data-does=notify]")
-    assert switch.get_attribute("aria-pressed") == "false"
-    switch.click()
-    browser.until(lambda: switch.get_attribute("aria-pressed") == "true")
-    monitor.hook("SessionStart", source="startup")
-    monitor.hook("UserPromptSubmit", prompt="go")
-    monitor.hook("Notification", notification_type="permission_prompt", message="Claude needs Bash")
-    (told,) = browser.until(lambda: browser.js("return window.told"))
-    assert "waits for you" in told and "Claude needs Bash" in told
-    switch.click()
-    browser.until(lambda: switch.get_attribute("aria-pressed") == "false")
-    assert browser.js("return localStorage.length") == 0
