@@ -37,6 +37,8 @@ _BUSY = frozenset(
 )
 #: Records forgotten in one round.
 _FORGET = 500
+#: Signals that are handed in at once, and how long they may take (seconds).
+_AT_ONCE, _PATIENCE = 20, 10.0
 #: Workers that are asked for in one round trip.
 _PAGE = 500
 
@@ -170,12 +172,16 @@ class Reconciler:
             if clock.mono() - last >= interval:
                 last = clock.mono()
                 self._round(sessions, whole=True)
-            elif quiet := unheard(sessions, self.settings, now):
+            elif quiet := [each for each in unheard(sessions, self.settings, now) if self._tells(each)]:
                 self._round(quiet, whole=False)
             self._watch(sessions)
             self._await(min(short, interval))
         for key in list(self._watches):
             self._unwatch(key)
+
+    def _tells(self, session: Session) -> bool:
+        """Whether a look from here tells anything of it but its silence."""
+        return bool(session.serves) or session.process.startswith(self._here + "-")
 
     def _round(self, sessions: Sequence[Session], whole: bool) -> None:
         """One look, at everything or at these; what cannot be seen now is left to the next."""
@@ -190,13 +196,21 @@ class Reconciler:
             self._problem = repr(error)
 
     def _tell(self, found: Sequence[Signal]) -> None:
-        """Hand in what is news."""
+        """Hand in what is news, a few at a time: a hook that comes in meanwhile does not wait for all of it.
+
+        Raises:
+            redis.RedisError: Redis is away.
+            TimeoutError: It takes too long.
+        """
         mirror = self.hub.mirror
+        given = 0
         for signal in found:
             with mirror.lock:
                 known = mirror.sessions.get(matching.find(signal, mirror.index) or "")
             if known is None or states.step(known, signal) is not known:
-                self.hub.observer.take(signal)
+                taken, given = self.hub.observer.take(signal), given + 1
+                if given % _AT_ONCE == 0:
+                    taken.result(timeout=_PATIENCE)
 
     def look(self, sessions: Sequence[Session], whole: bool = True) -> View:
         """What there is to see now; of the pool, its live workers and those of these sessions (``whole``).
@@ -207,7 +221,8 @@ class Reconciler:
         at = clock.wall()
         entries = self._reader.read(registry.folders(self.settings))
         known = {each.process for each in self.hub.mirror.all()}
-        alive = {each for each in known if each.startswith(self._here + "-") and _lives(each)}
+        looked = {each.process for each in sessions if not _ended(each)}
+        alive = {each for each in looked if each.startswith(self._here + "-") and _lives(each)}
         names = {each.worker for each in sessions if each.worker and each.serves}
         return View(
             at=at,
