@@ -132,6 +132,7 @@ def rq_info(url: str) -> list[str]:
 NOT_TASKS = {
     "fence", "epoch", "live", "departed", "ours", "process", "worker", "workers", "workers_of", "stats",
     "stats_minute", "stats_hour", "waiters", "bell", "accounts", "charged", "cost_day", "cost_tasks",
+    "cost_total", "totals",
 }  # fmt: skip
 
 
