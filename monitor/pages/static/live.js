@@ -102,7 +102,9 @@ function hear(kind, message) {
 }
 
 function connect() {
-  source = new EventSource("/events");
+  // (Anew after a refusal it would not say by itself which event it saw last.)
+  const seen = document.documentElement.dataset.event ?? "";
+  source = new EventSource(seen ? `/events?last=${encodeURIComponent(seen)}` : "/events");
   source.addEventListener("open", () => {
     if (broken) refresh();
     else lost("");
