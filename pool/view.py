@@ -508,7 +508,11 @@ def wait_for(connection: redis.Redis, ids: Sequence[str], seconds: float | None)
         left = None if deadline is None else deadline - clock.mono()
         if all(view.over for view in found) or (left is not None and left <= 0):
             return found
-        happened = events.after(connection, last, 1.0 if left is None else min(1.0, left))
-        if happened:
-            last = happened[-1]["id"]
-            time.sleep(0.01)  # events come in bursts: one look for all of them
+        again = clock.mono() + (1.0 if left is None else min(1.0, left))
+        while (rest := again - clock.mono()) > 0:
+            happened = events.after(connection, last, rest)
+            if happened:
+                last = happened[-1]["id"]
+                time.sleep(0.01)  # events come in bursts: one look for all of them
+            if any(row.get("type") != "session" for row in happened):
+                break  # (what the monitor saw of sessions ends no task)

@@ -38,6 +38,12 @@ _ROOM = 1.0
 _BELIEVED, _SAYS = 20.0, 5.0
 
 
+def _is_the_pools(entry: Any) -> bool:
+    """Whether an entry of pool:events is a transition's: the monitor's own make no work."""
+    fields = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
+    return fields.get(b"type") != b"session"
+
+
 class Supervisor:
     """One supervisor and its workers."""
 
@@ -138,8 +144,27 @@ class Supervisor:
         if not last or self._away or not self._looks():
             self._sleep(seconds)
             return
-        seconds *= random.uniform(0.7, 1.3)
-        end = clock.mono() + seconds
+        end = clock.mono() + seconds * random.uniform(0.7, 1.3)
+        while (left := end - clock.mono()) > 0:
+            try:
+                found = self._happened(last, left)
+            except (wire.Cancelled, RedisAway, wire.ReplyError):
+                break  # looked at in the next round, where Redis is asked again
+            # A busy pool has many events: a look at each would only be in the others' way.
+            woken = self._sleep(min(0.1, max(0.0, end - clock.mono())))
+            if woken or not found or any(_is_the_pools(each) for each in found):
+                break
+            last = found[-1][0].decode()  # only what the monitor has seen of sessions
+        self._drain_pipe()
+
+    def _happened(self, last: str, seconds: float) -> list[Any]:
+        """The entries of the pool's events after ``last``; waits so long for one.
+
+        Raises:
+            wire.Cancelled: Something happened here meanwhile.
+            RedisAway: Redis does not answer.
+            wire.ReplyError: It refuses.
+        """
 
         def readable(left: float) -> bool:
             if self._events.pending():
@@ -150,24 +175,20 @@ class Supervisor:
                 raise wire.Cancelled("something happened here")
             return bool(ready)
 
-        try:
-            self._events.wait_command(
-                seconds + 1, readable, "XREAD", "COUNT", 1, "BLOCK", int(seconds * 1000), "STREAMS",
-                "pool:events", last,
-            )  # fmt: skip
-        except (wire.Cancelled, RedisAway, wire.ReplyError):
-            pass  # looked at in the next round, where Redis is asked again
-        else:
-            # A busy pool has many events: a look at each would only be in the others' way.
-            self._sleep(min(0.1, max(0.0, end - clock.mono())))
-        self._drain_pipe()
+        reply = self._events.wait_command(
+            seconds + 1, readable, "XREAD", "COUNT", 200, "BLOCK", max(1, int(seconds * 1000)), "STREAMS",
+            "pool:events", last,
+        )  # fmt: skip
+        return list(reply[0][1]) if reply else []
 
     def _deaths(self) -> list[int]:
         return [slot.watch.fd for slot in self.slots if slot.watch is not None and slot.watch.fd >= 0]
 
-    def _sleep(self, seconds: float) -> None:
-        select.select([self._wake, *self._deaths()], [], [], seconds)
+    def _sleep(self, seconds: float) -> bool:
+        """Sleep, unless something happens here; whether it did."""
+        woken = bool(select.select([self._wake, *self._deaths()], [], [], seconds)[0])
         self._drain_pipe()
+        return woken
 
     def _drain_pipe(self) -> None:
         try:
