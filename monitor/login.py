@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from monitor.reference import templates
+from monitor.pages.templating import render
 from monitor.security import COOKIE
 from monitor.tokens import LOGIN, Role
 
@@ -15,9 +15,9 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/login")
-def ask(next: str = "/") -> HTMLResponse:
+def ask(request: Request, next: str = "/") -> HTMLResponse:
     """The page that asks for a token."""
-    return _page(next)
+    return _page(request, next)
 
 
 @router.post("/login")
@@ -26,14 +26,14 @@ async def log_in(request: Request) -> Response:
     try:
         fields = parse_qs((await request.body()).decode(), max_num_fields=8)
     except ValueError:
-        return _page("/", "This was not understood.", 400)
+        return _page(request, "/", "This was not understood.", 400)
     monitor = request.app.state.monitor
     token, target = (fields.get("token") or [""])[0].strip(), (fields.get("next") or ["/"])[0]
     role = monitor.tokens.role(token)
     if role is Role.NOBODY:
         await monitor.failures.wrong_token(request.scope["caller"].address)
     if role < Role.VIEWER:
-        return _page(target, "This token does not let you look.", 403)
+        return _page(request, target, "This token does not let you look.", 403)
     answer = RedirectResponse(_safe(target), 303)
     answer.set_cookie(
         COOKIE, monitor.tokens.cookie(token), max_age=LOGIN, httponly=True, samesite="strict", path="/",
@@ -54,9 +54,8 @@ def _encrypted(request: Request) -> bool:
     return request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
 
 
-def _page(target: str, problem: str = "", status: int = 200) -> HTMLResponse:
-    page = templates.get_template("login.html")
-    return HTMLResponse(page.render(next=_safe(target), problem=problem), status)
+def _page(request: Request, target: str, problem: str = "", status: int = 200) -> HTMLResponse:
+    return render(request, "login.html", {"next": _safe(target), "problem": problem}, status)
 
 
 def _safe(target: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-import jinja2
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup, escape
+
+from monitor.errors import REFUSALS
+from monitor.pages.templating import environment, render
 
 router = APIRouter(include_in_schema=False)
 
@@ -17,37 +20,40 @@ DESCRIPTION = (
     "actions need the operator's, always: `Authorization: Bearer TOKEN`."
 )
 
-templates = jinja2.Environment(
-    loader=jinja2.PackageLoader("monitor"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-)
+#: Tags of addresses in the order in which they are shown, and what they are called there.
+GROUPS = {"data": "Look", "": "Follow", "actions": "Act", "hooks": "Report (hooks)"}
 
 
 @router.get("/docs")
 def page(request: Request) -> HTMLResponse:
     """Every address, its parameters, bodies and answers."""
     found = request.app.openapi()
-    text = templates.get_template("reference.html").render(
-        info=found["info"], version=found["openapi"], operations=_operations(found), types=_types(found),
-        link=_link,
-    )  # fmt: skip
-    return HTMLResponse(text)
+    refusals = [(status, each["description"]) for status, each in sorted(REFUSALS.items())]
+    values = {
+        "info": found["info"], "version": found["openapi"], "groups": _groups(found), "types": _types(found),
+        "refusals": refusals,
+    }  # fmt: skip
+    return render(request, "reference.html", values)
 
 
-def _operations(found: dict[str, Any]) -> list[dict[str, Any]]:
-    shown = []
+def _groups(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Addresses by what they are for."""
+    shown: dict[str, list[dict[str, Any]]] = {tag: [] for tag in GROUPS}
     for path, methods in found["paths"].items():
         for method, each in methods.items():
             body = each.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-            shown.append({
-                "method": method.upper(), "path": path, "anchor": each["operationId"], "body": _type(body),
-                "summary": each.get("summary", ""), "description": each.get("description", ""),
+            shown[(each.get("tags") or [""])[0]].append({
+                "method": method.upper(), "path": path,
+                "anchor": "-".join((method, *re.findall(r"\w+", path))), "body": _type(body),
+                "summary": each.get("summary", ""),
+                "description": each.get("description", ""),
                 "parameters": [_parameter(one) for one in each.get("parameters", [])],
-                "answers": [_answer(status, one) for status, one in sorted(each["responses"].items())],
+                "answers": [
+                    _answer(status, one) for status, one in sorted(each["responses"].items())
+                    if one.get("description") != REFUSALS.get(int(status), {}).get("description")
+                ],
             })  # fmt: skip
-    return shown
+    return [{"title": title, "operations": shown[tag]} for tag, title in GROUPS.items()]
 
 
 def _parameter(one: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +84,7 @@ def _types(found: dict[str, Any]) -> list[dict[str, Any]]:
         ]  # fmt: skip
         shown.append({
             "name": name, "description": each.get("description", ""), "fields": fields,
-            "values": each.get("enum", []),
+            "choices": each.get("enum", []),
         })  # fmt: skip
     return shown
 
@@ -115,3 +121,17 @@ def _link(kind: str) -> Markup:
             Markup('<a href="#{0}">{0}</a>').format(name) + word[len(name) :] if known else escape(word)
         )
     return Markup(" ").join(words)
+
+
+def _ticks(text: str) -> Markup:
+    """A description with what stands in backticks as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one that is not closed is a backtick
+        parts[-2:] = ["`".join(parts[-2:])]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(parts)
+    )
+
+
+environment().filters |= {"link": _link, "ticks": _ticks}

@@ -39,8 +39,7 @@ def test_every_page_is_narrow_legible_and_named(browser: Browser, pages: dict[st
         browser.driver.get(url)
         assert wrong(browser, "wide", PHONE[0]) == [], path
         browser.size(*DESKTOP)
-        if path != "/docs":
-            assert wrong(browser, "nameless") == [], path
+        assert wrong(browser, "nameless") == [], path
         for scheme in ("light", "dark"):
             browser.media(scheme)
             assert wrong(browser, "faint") == [], (path, scheme)

@@ -306,7 +306,10 @@ def test_everything_is_described(monitor: Running) -> None:
     page = monitor.request("GET", "/docs")[1].decode()
     for path in found["paths"]:
         assert f"<code>GET {path}</code>" in page or f"<code>POST {path}</code>" in page, path
-    assert not re.search(r"<script|https?://|onclick|style=", page)
+    assert "`" not in page and "<code>status=queued</code>" in page
+    assert page.count("One of:") == sum("enum" in each for each in found["components"]["schemas"].values())
+    assert '<nav aria-label="Pages">' in page  # it is a page of the product's, with its way back
+    assert not re.search(r"<script(?! type=\"module\" src=\"/static/)|https?://|onclick|style=", page)
     assert {route.path for route in api.router.routes if hasattr(route, "path")} <= set(found["paths"])
     assert set(operate.__all__) >= {
         "cancel",
