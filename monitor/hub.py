@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import redis
@@ -83,6 +86,8 @@ class Hub:
         self.last_hook: dict[str, str] | None = None
         self._hooks_last = self._hooks_since = 0.0
         self._reader = connect.client(settings, socket_timeout=_BLOCK + 4.0)
+        #: Rows that could not be taken into account, for Redis was away just then.
+        self._unfolded: deque[dict[str, Any]] = deque(maxlen=BEHIND)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: set[Subscription] = set()
         self._ending = threading.Event()
@@ -155,6 +160,7 @@ class Hub:
             except redis.RedisError as error:
                 self._lost(error)
                 continue
+            self._once_more()
             if rows:
                 last = rows[-1]["id"]
                 self._take(rows)
@@ -189,9 +195,17 @@ class Hub:
         for row in rows:
             if row.get("type") in POOL_EVENTS and row.get("worker"):
                 try:
-                    self.observer.take(row)
+                    self.observer.take(row).add_done_callback(partial(self._folded, row))
                 except Busy:
                     self.log(f"too busy to take {row['type']} of {row['worker']} into account")
+
+    def _folded(self, row: dict[str, Any], done: Future[Session | None]) -> None:
+        """What Redis was away for is taken into account once more. (In the observer's thread.)"""
+        if isinstance(done.exception(), redis.RedisError):
+            self._unfolded.append(row)
+
+    def _once_more(self) -> None:
+        self._fold([self._unfolded.popleft() for _ in range(len(self._unfolded))])
 
     def _mirror(self, row: dict[str, Any]) -> None:
         place = entry(row["id"])

@@ -32,6 +32,8 @@ class Index:
         before = self.sessions.get(session.id)
         if before is not None and before.cwd != session.cwd:
             self._by_cwd[before.cwd].discard(session.id)
+        if before is not None and before.process != session.process:
+            self._leave(before.process, session.id)
         self.sessions[session.id] = session
         self.alias(session.session, session.id)
         if session.process and not (session.ended_at and session.process in self._by_process):
@@ -53,11 +55,14 @@ class Index:
                 del self._by_session[client_id]
         if session is None:
             return
-        if self._by_process.get(session.process) == session_id:
-            del self._by_process[session.process]
+        self._leave(session.process, session_id)
         self._by_cwd[session.cwd].discard(session_id)
         if not self._by_cwd[session.cwd]:
             del self._by_cwd[session.cwd]
+
+    def _leave(self, process: str, session_id: str) -> None:
+        if self._by_process.get(process) == session_id:
+            del self._by_process[process]
 
     def of_session(self, client_id: str) -> Session | None:
         """The session that the client calls, or has called, so."""

@@ -134,7 +134,9 @@ class Observer:
         worker = str(row.get("worker", ""))
         known = self.store.worker(worker) if row.get("type") in WITH_WORKER and worker else None
         title = self.store.title(str(row["task"])) if row.get("type") == "claimed" else ""
-        return from_pool(row, known, title)
+        found = from_pool(row, known, title)
+        # (Redis' clock may be ahead of ours; what is still to come would outweigh every look around.)
+        return found and replace(found, at=min(found.at, clock.wall()))
 
     def _observe(self, signal: Signal) -> Session:
         with self.mirror.lock:

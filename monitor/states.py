@@ -4,7 +4,7 @@ No clock and no I/O: what time it is, and what was seen, is in the signal. Three
 signal of hooks that is older than what was heard says nothing any more, and an entry of the pool's events
 counts once (`Session.entry`), so that late and doubled ones move nothing back. What a hook or the pool says
 is certain; what a look around concludes is likely, and yields to them. Nothing leaves `dead` but a session
-that starts: another process, or a new registration.
+that starts (another process, or a new registration), and one that was only given up for its silence.
 """
 
 from __future__ import annotations
@@ -176,6 +176,12 @@ def _filled(session: Session, signal: Signal) -> Session:
     return replace(session, **missing) if missing else session  # type: ignore[arg-type]
 
 
+def _given_up(session: Session) -> bool:
+    """Whether it counts as dead for its silence alone. (A worker's lease is the pool's to judge.)"""
+    silent = session.state is State.DEAD and session.confidence is not Confidence.CERTAIN
+    return silent and not session.worker
+
+
 def _another_process(session: Session, signal: Signal) -> bool:
     return bool(signal.process) and bool(session.process) and signal.process != session.process
 
@@ -188,10 +194,13 @@ def _hook(session: Session, signal: Signal) -> Session:
         return _late(session, signal)
     if session.state is State.DEAD:
         known = session.process and signal.process == session.process
-        if not (_another_process(session, signal) or (signal.kind == "SessionStart" and not known)):
+        starts = _another_process(session, signal) or (signal.kind == "SessionStart" and not known)
+        tells = signal.kind in _HOOKS and signal.kind not in ("Notification", "SessionEnd")
+        lives = _given_up(session) and tells and signal.at > session.evidence_at
+        if not (starts or lives):
             return session  # what a dead process has said comes late
         session = _fresh(replace(session, serves=0, drains=0, task="", title=""))
-        session = replace(session, state=State.STARTING, evidence="")
+        session = replace(session, state=State.STARTING if starts else State.STOPPED, evidence="")
     heard = replace(session, hooks_at=signal.at)
     if session.confidence is Confidence.STALE:
         heard = replace(heard, confidence=Confidence.LIKELY)
@@ -515,11 +524,16 @@ def _seen(session: Session, signal: Signal) -> Session:
         lives = kind in ("busy", "idle", "waiting", "alive") or (
             kind == "worker" and signal.reason not in (State.STOPPED, State.DEAD)
         )
-        if not (lives and _another_process(session, signal)):
+        another = _another_process(session, signal)
+        if not (lives and (another or (_given_up(session) and signal.at > session.evidence_at))):
             return session
         fresh = _fresh(replace(session, serves=0, drains=0))
         fresh = replace(fresh, **_same_client(session, signal))  # type: ignore[arg-type]
-        return _to(fresh, signal, State.STARTING, "another process has taken it up", Confidence.LIKELY)
+        if another:
+            return _to(fresh, signal, State.STARTING, "another process has taken it up", Confidence.LIKELY)
+        state = State.WORKING if kind == "busy" else State.STOPPED
+        fresh = replace(fresh, turn=int(kind == "busy"))
+        return _to(fresh, signal, state, "its process lives", Confidence.LIKELY)
     if kind == "silent":
         return replace(session, confidence=Confidence.STALE)
     if kind == "lost":
@@ -533,6 +547,8 @@ def _seen(session: Session, signal: Signal) -> Session:
     said = _filled(session, signal)
     if said.confidence is Confidence.STALE:
         said = replace(said, confidence=Confidence.LIKELY)
+        if kind == "alive":  # (its moment counts: a monitor elsewhere, which cannot see it, believes it)
+            return _to(said, signal, said.state, "its process lives", Confidence.LIKELY)
     if kind == "worker":
         return _hash(said, signal)
     if signal.session and signal.since > session.hooks_at:

@@ -7893,8 +7893,9 @@ LUA['audit.lua'] = r'''-- include: base
 -- Invariant: no token is ever part of it (monitor/audit.py passes none).
 local function operator_event()
   local detail = ARGV[1] .. (ARGV[2] ~= '' and ' ' .. ARGV[2] or '') .. ': ' .. ARGV[3]
-  return call('XADD', 'pool:events', 'MAXLEN', '~', L.event_limit, '*', 'type', 'operator', 'task', ARGV[6],
-    'worker', ARGV[7], 'queue', ARGV[8], 'detail', detail .. ' (' .. ARGV[4] .. ' at ' .. ARGV[5] .. ')',
+  return call('XADD', 'pool:events', 'MAXLEN', '~', L.event_limit + L.monitor_event_limit, '*',
+    'type', 'operator', 'task', ARGV[6], 'worker', ARGV[7], 'queue', ARGV[8],
+    'detail', detail .. ' (' .. ARGV[4] .. ' at ' .. ARGV[5] .. ')',
     'what', ARGV[1], 'target', ARGV[2], 'outcome', ARGV[3], 'who', ARGV[4], 'address', ARGV[5])
 end
 return {'ok', operator_event()}

@@ -128,7 +128,7 @@ def test_the_same_hook_of_two_installations_counts_once(monitor: Running, conn: 
 
 
 def test_status_says_whether_hooks_are_heard(start: Callable[..., Running]) -> None:
-    monitor = start(COORD_MONITOR_SESSION_TIMEOUT="1s")
+    monitor = start(COORD_MONITOR_SESSION_TIMEOUT="3s")
     said = monitor.get("/hook/status")
     assert said["status"] == "ok" and not said["hooks"] and said["polling"] and said["last_hook"] is None
     stream = monitor.stream()

@@ -196,8 +196,8 @@ def test_who_listens_too_slowly_is_cut_off_and_comes_back_for_the_rest(
         for number in range(first, first + 500):
             pipe.xadd("pool:events", {"type": "made-up", "task": str(number), "detail": text})
         pipe.execute()
-    quick = monitor.stream()
     settled(lambda: monitor.get("/hook/status")["last_event"] == events.newest(conn), "all is told")
+    quick = monitor.stream()  # (not before: on a loaded machine it would fall behind as well)
     slow.settimeout(PATIENCE)
     while chunk := slow.recv(1 << 20):  # it ends, though nobody has asked for that
         data += chunk
@@ -212,3 +212,34 @@ def test_who_listens_too_slowly_is_cut_off_and_comes_back_for_the_rest(
     assert ids[ids.index(heard[0]) :] == heard
     monitor.hook("SessionStart")
     quick.state("starting")
+
+
+def test_an_event_for_which_redis_was_away_counts_when_it_is_back(
+    monitor: Running, register: Callable[..., Caller], conn: redis.Redis
+) -> None:
+    stream = monitor.stream()
+    register("w1")
+    stream.state("starting", "w1")
+    with conn.pipeline() as both:  # (the event is read, but its meaning cannot be written for 1.5 s)
+        both.xadd(
+            "pool:events", {"type": "dead", "task": "", "worker": "w1", "queue": "", "detail": "killed"}
+        )
+        both.client_pause(1500, all=False)
+        both.execute()
+    assert stream.state("dead", "w1")["kind"] == "pool:dead"
+
+
+def test_a_clock_of_redis_that_is_ahead_outweighs_nothing(
+    monitor: Running, register: Callable[..., Caller], conn: redis.Redis
+) -> None:
+    stream = monitor.stream()
+    register("w1")
+    stream.state("starting", "w1")
+    ahead = int(time.time() + 3600) * 1000
+    conn.xadd(
+        "pool:events",
+        {"type": "left", "task": "", "worker": "w1", "queue": "", "detail": ""},
+        id=f"{ahead}-0",
+    )
+    record = stream.state("interrupted", "w1")["record"]
+    assert record["evidence_at"] < time.time() + 60 and record["since"] < time.time() + 60

@@ -11,7 +11,7 @@ import redis
 from monitor import states
 from monitor.signals import Signal
 from monitor.store import Moved, Store
-from pool import events, scripts, sessions
+from pool import connect, events, scripts, sessions
 from pool.sessions import Session
 from pool.settings import Settings
 
@@ -114,3 +114,16 @@ def test_the_timeline_is_bounded(store: Store, conn: redis.Redis) -> None:
     assert 200 <= conn.xlen("pool:timeline:s-1") <= 320
     found = store.timeline("s-1")
     assert found[0]["kind"] == "UserPromptSubmit" and found[0]["state"] == "working"
+
+
+def test_what_operators_do_pushes_out_no_transition_either(settings: Settings, conn: redis.Redis) -> None:
+    limits = settings.model_copy(update={"event_limit": 50, "monitor_event_limit": 400})
+    store, pool = Store(limits), connect.pool(limits, conn)
+    for number in range(40):
+        pool.pause("tasks", number % 2 == 0)
+    known = Session("s-1")
+    for number in range(390):
+        known = write(store, known, seen("UserPromptSubmit" if number % 2 else "Stop", 1000.0 + number))
+    pool.audit("login", "", "refused", "nobody", "127.0.0.1")
+    types = [row["type"] for row in events.latest(conn, 1000)]
+    assert types.count("paused") == types.count("resumed") == 20 and types.count("operator") == 1

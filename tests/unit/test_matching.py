@@ -175,3 +175,10 @@ def test_what_is_forgotten_is_new_again() -> None:
     known.index.drop(first.id)
     assert known.index.of_session("one") is None and known.index.of_process("p1") is None
     assert known.index.in_directory("/a") == []
+
+
+def test_nothing_is_kept_of_the_processes_that_a_session_had() -> None:
+    known = Known()
+    for number in range(5):
+        known.hear("SessionStart", session="one", cwd="/a", process=f"p{number}", source="resume")
+    assert known.index.of_process("p0") is None and known.index.of_process("p4") is not None

@@ -48,6 +48,16 @@ def test_another_machines_process_is_not_missed_at_once(settings: Settings) -> N
     assert kinds([at_its_prompt], View(1001.0 + reconcile.AT_ITS_PROMPT, HERE), settings) == ["seen:lost"]
 
 
+def test_a_monitor_elsewhere_believes_the_one_beside_the_session(settings: Settings) -> None:
+    far, there = "elsewhere", View(1400.0, "elsewhere-1", alive=frozenset([OTHERS]))
+    stale = states.step(session(process=OTHERS), Signal("seen:silent", 1301.0, id="s-1", host=far))
+    found = conclude([stale], there, settings)
+    assert [each.kind for each in found] == ["seen:alive"]
+    lives = states.step(stale, found[0])
+    assert (lives.state, lives.confidence, lives.evidence_at) == (State.WORKING, Confidence.LIKELY, 1400.0)
+    assert kinds([lives], View(1402.0, HERE), settings) == [] == kinds([lives], there, settings)
+
+
 def test_a_worker_elsewhere_lives_as_long_as_the_pool_holds_it(settings: Settings) -> None:
     worker = session("w1", process=OTHERS, worker="w1", serves=1)
     held = View(1e6, HERE, workers={"w1": {"state": "working", "process": OTHERS}})

@@ -301,3 +301,19 @@ def test_what_the_pool_said_a_moment_ago_yields_to_what_is_heard_now() -> None:
     session = after(*HELD, TOOL)
     old = Signal("seen:worker", session.hooks_at + 1, worker="w1", process="p1", reason="waiting")
     assert states.step(session, old).state is State.TOOL
+
+
+def test_one_that_was_given_up_for_its_silence_lives_when_it_is_heard_of() -> None:
+    start = Signal("SessionStart", 1000, session="one", process="p1")
+    lost = states.step(states.step(Session("s-1"), start), Signal("seen:lost", 90_000, process="p1"))
+    assert (lost.state, lost.confidence) == (State.DEAD, Confidence.LIKELY)
+    said = Signal("UserPromptSubmit", 90_100, session="one", process="p1")
+    for heard in (said, replace(said, process="")):  # (a client's own http handler does not know it)
+        lives = states.step(lost, heard)
+        assert (lives.state, lives.confidence, lives.ended_at) == (State.WORKING, Confidence.CERTAIN, 0.0)
+    assert states.step(lost, replace(said, kind="Stop")).state is State.STOPPED
+    for kind in ("Notification", "SessionEnd"):
+        assert states.step(lost, replace(said, kind=kind)).state is State.DEAD
+    for kind, state in (("seen:busy", State.WORKING), ("seen:idle", State.STOPPED)):
+        seen = states.step(lost, Signal(kind, 90_200, session="one", process="p1"))
+        assert (seen.state, seen.confidence, seen.ended_at) == (state, Confidence.LIKELY, 0.0)

@@ -87,7 +87,7 @@ def test_a_process_that_is_gone_leaves_no_ghost(story: list[Signal]) -> None:
 @given(stories, signals)
 def test_nothing_leaves_dead_but_a_start(story: list[Signal], signal: Signal) -> None:
     session = told(story)
-    dead = states.step(session, Signal("seen:lost", 2000, process=session.process))
+    dead = states.step(session, Signal("seen:gone", 2000, process=session.process))
     if dead.state is not State.DEAD or signal.kind in ("SessionStart", "pool:registered"):
         return
     if signal.process != session.process:
