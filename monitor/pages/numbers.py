@@ -54,13 +54,25 @@ class Shared:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[Any, tuple[float, Any]] = {}
+        self._away: tuple[float, redis.RedisError] | None = None
 
     def get(self, name: Any, look: Callable[[], T], fresh: float = _FRESH) -> T:
-        """The value of that name, read anew unless it is fresh (seconds)."""
+        """The value of that name, read anew unless it is fresh (seconds).
+
+        Raises:
+            redis.RedisError: Redis is away. Those who have waited meanwhile are told at once, too: else a
+                Redis that hangs would hold up one after the other.
+        """
         with self._lock:
             at, value = self._kept.get(name, (float("-inf"), None))
             if clock.mono() - at > fresh:
-                value = look()
+                if self._away is not None and clock.mono() - self._away[0] < _FRESH:
+                    raise self._away[1].with_traceback(None)
+                try:
+                    value = look()
+                except redis.RedisError as error:
+                    self._away = clock.mono(), error
+                    raise
                 if len(self._kept) > 200:
                     self._kept.clear()
                 self._kept[name] = (clock.mono(), value)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+import redis
+
 from monitor.pages import charts, listing, text, timeline
 from monitor.pages.listing import Wanted
+from monitor.pages.numbers import Shared
 from pool.sessions import Session, State
 
 NOW = 1_800_000_000.0
@@ -83,3 +87,17 @@ def test_moments_and_amounts_as_people_read_them() -> None:
     ]
     assert (text.iso(1e30), text.clock(float("inf"), NOW), text.moment("nonsense")) == ("", "", 0.0)
     assert (text.big(999_999), text.big(318_000_000)) == ("999,999", "318.0M")
+
+
+def test_while_redis_hangs_nobody_waits_for_the_one_before() -> None:
+    shared = Shared()
+    asked: list[int] = []
+
+    def hang() -> int:
+        asked.append(1)
+        raise redis.TimeoutError("Timeout reading from socket")
+
+    for name in ("numbers", "queues", "costs"):
+        with pytest.raises(redis.TimeoutError):
+            shared.get(name, hang)
+    assert len(asked) == 1
