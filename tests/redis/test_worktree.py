@@ -265,7 +265,8 @@ def test_a_slow_git_does_not_cost_the_claim(
 def test_a_hook_killed_while_it_makes_one_loses_nothing(
     session: Start, ask: Callable[..., str], conn: redis.Redis, pool: Pool, tmp_path: Path
 ) -> None:
-    before = f"test -e {tmp_path}/on || {{ touch {tmp_path}/in; sleep 1000; }}"
+    until = f"until test -e {tmp_path}/on; do sleep 0.1; done"
+    before = f"test -e {tmp_path}/on || {{ touch {tmp_path}/in; {until}; exit 1; }}"
     one = session("w1", COORD_PROVISIONAL="1s", PATH=slow_git(tmp_path, before))
     one.start()
     ask(id="t")
