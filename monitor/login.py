@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from monitor.pages.templating import render
-from monitor.security import COOKIE
+from monitor.security import COOKIE, Refused
 from monitor.tokens import LOGIN, Role
 
 router = APIRouter(include_in_schema=False)
@@ -31,7 +31,13 @@ async def log_in(request: Request) -> Response:
     token, target = (fields.get("token") or [""])[0].strip(), (fields.get("next") or ["/"])[0]
     role = monitor.tokens.role(token)
     if role is Role.NOBODY:
-        await monitor.failures.wrong_token(request.scope["caller"].address)
+        try:
+            await monitor.failures.wrong_token(request.scope["caller"].address)
+        except Refused as refused:
+            if "text/html" not in request.headers.get("accept", ""):
+                raise
+            line = str(refused)
+            return _page(request, target, f"{line[0].upper()}{line[1:]}.", refused.response.status_code)
     if role < Role.VIEWER:
         return _page(request, target, "This token does not let you look.", 403)
     answer = RedirectResponse(_safe(target), 303)

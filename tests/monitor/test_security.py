@@ -143,7 +143,7 @@ def test_what_answers_say_to_a_browser(monitor: Running) -> None:
         assert (
             "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
         )
-        assert headers["X-Content-Type-Options"] == "nosniff" and headers["Referrer-Policy"] == "no-referrer"
+        assert headers["X-Content-Type-Options"] == "nosniff" and headers["Referrer-Policy"] == "same-origin"
         assert headers["Cache-Control"] == "no-store" and "server" not in headers
         assert code == (404 if path == "/nothing" else 200), (path, data)
         again, nothing, same = monitor.request("HEAD", path)
