@@ -26,6 +26,7 @@ class Monitor:
         self.home = Path(settings.home)
         self.log = self.home / "monitor.log"
         self._wanted = monitors.port(settings)
+        self._named = bool(settings.monitor_operator_token or settings.monitor_operator_token_file)
         argv = [sys.executable, "-P", "-m", "coordinator.cli", "monitor"]
         if "monitor_port" not in settings.model_fields_set:
             argv.append("--elsewhere")  # what usually has the port is another project's monitor
@@ -50,11 +51,19 @@ class Monitor:
             return f"the monitor does not answer yet: see {self.log}"
         return f"going on without the monitor: {self._last()}"
 
+    def token(self) -> str:
+        """A line on where the operator's token is, if it was made here; else ''."""
+        file = self.home / "monitor.token"
+        made = self._child.poll() is None and not self._named and file.is_file()
+        return f"actions there take the operator's token, which is in {file}" if made else ""
+
     def watch(self, log: Callable[[str], None]) -> None:
         """Say in the log where it is, and when it ends by itself, from a thread."""
 
         def run() -> None:
             log(self.ready())
+            if token := self.token():
+                log(token)
             code = self._child.wait()
             if not self._ending and code:
                 log(f"the monitor has ended ({code}; log: {self.log}); `coord monitor` starts it again")

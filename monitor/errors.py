@@ -7,10 +7,11 @@ from typing import Any
 import redis
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from monitor.pages import shell
 from monitor.security import HEADERS, Refused
 from pool import connect
 from pool.errors import CoordError, RedisAway, TaskExists, UnknownTask, UnknownWorker, UsageError, WrongState
@@ -66,8 +67,12 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     return problem(422, f"{place}: {message}" if place else message)
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
+        return shell.missing(
+            request, "There is no such page", "It may have another address.", ("/", "Sessions")
+        )
     known = {404: "there is nothing here", 405: "not with this method"}
     default = error.detail in ("Not Found", "Method Not Allowed")
     message = known.get(error.status_code, str(error.detail)) if default else str(error.detail)

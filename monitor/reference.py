@@ -116,7 +116,7 @@ def _link(kind: str) -> Markup:
     words = []
     for word in kind.split(" "):
         name = word.rstrip(",")
-        known = name[:1].isupper() and name.isidentifier()
+        known = name[:1].isupper() and name.replace("-", "_").isidentifier()
         words.append(
             Markup('<a href="#{0}">{0}</a>').format(name) + word[len(name) :] if known else escape(word)
         )

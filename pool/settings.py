@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 import tomllib
 from importlib import metadata
@@ -232,6 +233,21 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} is not a queue name: letters, digits, '.', '_' and '-'")
         if not value:
             raise ValueError("a worker serves at least one queue")
+        return value
+
+    @field_validator("monitor_url")
+    @classmethod
+    def _check_monitor_url(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+            raise ValueError(f"{value[:60]!r} is not where a monitor is: http://HOST:PORT or https://HOST")
+        return value
+
+    @field_validator("monitor_hosts")
+    @classmethod
+    def _check_monitor_hosts(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+                raise ValueError(f"{name[:60]!r} is not the name of a host (without http:// and port)")
         return value
 
     @field_validator("monitor_notify")

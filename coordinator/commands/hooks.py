@@ -115,7 +115,7 @@ def uninstall(scope: str, monitor: bool, as_json: bool) -> None:
         common.dump({"scope": scope, **done._asdict()})
         return
     if not done.changed:
-        click.echo(f"There are no hooks of coord's in {done.path}; nothing was changed.")
+        click.echo(f"There are no hooks of coord's in {done.path} (--scope {scope}); nothing was changed.")
         return
     if done.removed:
         click.echo(f"{done.path} held nothing but coord's hooks: it is removed.")

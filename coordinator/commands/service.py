@@ -77,6 +77,8 @@ def up(port: int | None, detach: bool) -> None:
         _detached(settings)
         if monitor is not None:
             common.log(monitor.ready())
+            if token := monitor.token():
+                common.log(token)
             monitor.leave()
         return
     if monitor is not None:

@@ -60,7 +60,8 @@ def _seen(row: dict[str, Any]) -> str:
     """What was seen, without the session and the state, which stand beside it."""
     detail = str(row.get("detail", ""))
     head, _, rest = detail.partition(": ")
-    return rest if rest and head.endswith(f" {row.get('state')}") else detail
+    seen = rest if rest and head.endswith(f" {row.get('state')}") else detail
+    return f"a look around: {seen.removeprefix('seen:')}" if seen.startswith("seen:") else seen
 
 
 def _number(value: Any) -> float:

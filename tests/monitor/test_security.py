@@ -157,6 +157,8 @@ def test_what_answers_say_to_a_browser(monitor: Running) -> None:
         and "Access-Control-Allow-Origin" not in headers
     )
     assert monitor.request("OPTIONS", "/nothing")[0] == 404
+    code, page, _ = monitor.request("GET", "/nothing", headers={"Accept": "text/html"})
+    assert code == 404 and b"There is no such page" in page
     assert monitor.request("DELETE", "/api/v1/status", b"{}")[0] == 405
     assert monitor.request("TRACE", "/api/v1/status")[0] == 405
 

@@ -64,6 +64,7 @@ def test_up_and_down_in_the_background(coord: Coord, settings: Settings) -> None
     assert done.code == 0, done
     first = noted(settings)
     assert f"monitor at {first.url} (port {taken} is in use)" in done.err and first.port != taken
+    assert f"operator's token, which is in {Path(settings.home) / 'monitor.token'}\n" in done.err
     assert status(first.url)["status"] == "ok" and monitors.url(settings) == first.url
     again = coord.process("up", "-d")
     assert f"the monitor runs already at {first.url}" in again.err

@@ -166,7 +166,9 @@ def test_where_coord_keeps_its_files(folder: Path, tmp_path: Path, monkeypatch: 
     ("name", "value"),
     [("lease", "0.4"), ("tick", "2s"), ("tick", "0"), ("task_timeout", "0"), ("max_tasks", "-1"),
      ("reminders", "0"), ("event_limit", "0"), ("title_limit", "0"), ("result_ttl", "0"),
-     ("queues", ""), ("queues", "a b"), ("queue", "a:high"), ("stop_mode", "never")],
+     ("queues", ""), ("queues", "a b"), ("queue", "a:high"), ("stop_mode", "never"),
+     ("monitor_url", "ftp://x"), ("monitor_url", "127.0.0.1:5050"), ("monitor_url", "http://u:p@x"),
+     ("monitor_hosts", "http://x/")],
 )  # fmt: skip
 def test_bounds(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     variable = f"COORD_{name.upper()}"
