@@ -6,7 +6,6 @@ from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import redis
 from fastapi import APIRouter, Path, Query, Request
 
 from monitor import intake, models
@@ -132,7 +131,7 @@ def task(request: Request, id: Name) -> models.TaskDetail:
     spent = costs.of_tasks(connection, [id])[0]
     return models.TaskDetail(
         **_clean(request, found), fields=_clean(request, fields), history=_events(request, history),
-        messages=_messages(connection, found), cost=models.Cost(**vars(spent)) if spent else None,
+        messages=listing.messages(connection, found), cost=models.Cost(**vars(spent)) if spent else None,
     )  # fmt: skip
 
 
@@ -260,16 +259,6 @@ def _since(moment: str | None) -> float:
         return datetime.fromisoformat(moment or "").timestamp()
     except (ValueError, OverflowError):
         return 0.0
-
-
-def _messages(connection: redis.Redis, found: view.TaskView) -> int:
-    """How many messages of an operator's its worker's session has not got yet."""
-    if found.status != model.Status.STARTED or not found.worker:
-        return 0
-    try:
-        return view.worker(connection, found.worker).messages
-    except UnknownWorker:
-        return 0  # a plain rq worker
 
 
 def _plain(found: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Lists of tasks and of queues, as the command line and the monitor show them: reading only."""
+"""Tasks and queues as the command line and the monitor show them: reading only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import redis
 
 from pool import keys, model, view
+from pool.errors import UnknownWorker
 
 #: What is counted of a queue.
 COUNTED = ("queued", "running", "scheduled", "deferred", "failed", "workers")
@@ -64,3 +65,13 @@ def queues(connection: redis.Redis) -> list[dict[str, Any]]:
             {"queue": base, "priority": priority, **numbers, "paused": bool(suspended) or base in paused}
         )
     return rows
+
+
+def messages(connection: redis.Redis, found: view.TaskView) -> int:
+    """How many messages of an operator's its worker's session has not got yet."""
+    if found.status != model.Status.STARTED or not found.worker:
+        return 0
+    try:
+        return view.worker(connection, found.worker).messages
+    except UnknownWorker:
+        return 0  # a plain rq worker

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import redis
 
 from coordinator import completing
 from coordinator.commands import common, proof
 from pool import events, listing, model, operate, payload, units, view
-from pool.errors import EXIT_FAILED, UnknownWorker, UsageError
+from pool.errors import EXIT_FAILED, UsageError
 
 #: How many events are searched for a task's history.
 _HISTORY = 20_000
@@ -94,7 +93,7 @@ def task(task_id: str, as_json: bool) -> None:
     """Show one task: its state, history, prompt and result."""
     with common.opened() as ctx:
         found = view.task(ctx.connection, task_id)
-        waiting = _messages(ctx.connection, found)
+        waiting = listing.messages(ctx.connection, found)
         try:
             fields = view.fields(ctx.connection, task_id)
         except payload.NotATask as error:
@@ -121,16 +120,6 @@ def task(task_id: str, as_json: bool) -> None:
         for entry in history:
             made.add_row(*(common.cell(entry.get(name)) for name in ("at", "type", "worker", "detail")))
         common.console.print(made)
-
-
-def _messages(connection: redis.Redis, found: view.TaskView) -> int:
-    """How many messages of an operator's its worker's session has not got yet."""
-    if found.status != model.Status.STARTED or not found.worker:
-        return 0
-    try:
-        return view.worker(connection, found.worker).messages
-    except UnknownWorker:
-        return 0  # a plain rq worker
 
 
 def _facts(found: view.TaskView, fields: dict[str, Any]) -> dict[str, Any]:
