@@ -70,12 +70,15 @@ class Proxy:
 
     def _accept(self) -> None:
         while self.open:
-            ready = select.select([self.listener], [], [], 0.1)[0] if self.listener.fileno() >= 0 else []
-            if ready:
-                try:
-                    client, _ = self.listener.accept()
-                except OSError:
+            try:
+                ready = select.select([self.listener], [], [], 0.1)[0]
+                client = self.listener.accept()[0] if ready else None
+            except (OSError, ValueError):
+                if not self.open:
                     return
+                time.sleep(0.05)  # closed while the server is said to be refused: it may listen again
+                continue
+            if client is not None:
                 thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
                 self._threads.append(thread)
                 thread.start()

@@ -54,7 +54,7 @@ WORKER = frozenset(_WORKER.split())
 #: What the monitor takes, besides looking: it writes down sessions, and does what operators do.
 _MONITOR = """
 DEL EVAL EVALSHA EXPIRE HDEL HINCRBY HINCRBYFLOAT HSET LPOP LPUSH LREM PERSIST RPUSH SADD SET SETNX SREM XADD
-XDEL ZADD ZRANGEBYSCORE ZREM ZREMRANGEBYSCORE
+XDEL XRANGE ZADD ZRANGEBYSCORE ZREM ZREMRANGEBYSCORE
 """
 MONITOR = frozenset(_MONITOR.split())
 #: What reading triggers takes; each would do nothing, even if it ran.

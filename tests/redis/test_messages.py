@@ -284,6 +284,8 @@ def test_a_keeper_started_again_hears_of_what_was_sent_meanwhile(working: Sessio
     os.kill(keeper, signal.SIGKILL)
     eventually(lambda: keeper not in working.keepers())
     coord("tell", "w1", "hello")
-    working.hook("PostToolUse", tool_name="Bash")  # starts one again
-    marked(working)
-    assert "> hello" in context(working.hook("PostToolUse", tool_name="Bash"))
+    told = working.hook("PostToolUse", tool_name="Bash")  # starts one again, which may be as quick
+    if not told:
+        marked(working)
+        told = working.hook("PostToolUse", tool_name="Bash")
+    assert "> hello" in context(told)
