@@ -18,12 +18,16 @@ def claude(request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.name)
 def test_the_facts_are_as_known(claude: str, experiment: Experiment) -> None:
     known, cli = Known(), version(claude)
-    try:
-        seen = experiment.run(claude)
-    except Unobserved:  # a busy machine: a person's keys, say, came while the client was still drawing
-        seen = experiment.run(claude)
-    rows = known.rows(cli, experiment, seen)
     # Of a version that nobody has looked at yet, what coord does not rely on may differ.
     strict = known.compared(cli) == cli
-    changed = [row for row in rows if (row.changed if strict else row.breaks)]
+    changed = None
+    for _ in range(2):  # a busy machine may disturb what is told by times: once more, then it counts
+        try:
+            rows = known.rows(cli, experiment, experiment.run(claude))
+        except Unobserved:
+            continue
+        changed = [row for row in rows if (row.changed if strict else row.breaks)]
+        if not changed:
+            break
+    assert changed is not None, "nothing could be observed, twice"
     assert {row.fact.name: row.seen for row in changed} == {row.fact.name: row.expected for row in changed}
